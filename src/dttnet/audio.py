@@ -1,0 +1,452 @@
+"""Audio files and sample rates. The only module that knows file formats.
+
+Shapes: C channels, N samples. Audio is (C, N) float32, full scale is 1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal, Protocol, Self
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from dttnet.errors import AudioError, MissingExtraError, UsageError
+
+Float = NDArray[np.float32]
+
+BLOCK = 1 << 18
+"""Samples per channel that are decoded or encoded at a time."""
+
+MIN_RATE_HZ, MAX_RATE_HZ = 8000, 192000
+
+# What people keep music in that libsndfile does not read: by name only to choose files of a folder.
+_SNDFILE_SUFFIXES = frozenset(
+    f".{name}" for name in "wav wave flac mp3 mp2 ogg oga opus aiff aif aifc au snd caf w64 rf64 bwf".split(" ")
+)
+_PYAV_SUFFIXES = frozenset(
+    f".{name}"
+    for name in "m4a m4b aac wma ac3 dts ape wv alac mp4 m4v mkv mka webm mov avi wmv 3gp ts mpg mpeg".split(" ")
+)
+AUDIO_SUFFIXES = _PYAV_SUFFIXES | _SNDFILE_SUFFIXES
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioInfo:
+    """What the header of a file says.
+
+    Attributes:
+        n_samples: Expected samples per channel, None if the header does not say; the true number shows in reading.
+        subtype: Of the samples in libsndfile's words ("PCM_16", "FLOAT", ...), "" if not from libsndfile.
+    """
+
+    sample_rate: int
+    n_channels: int
+    n_samples: int | None
+    subtype: str
+
+
+class AudioReader(Protocol):
+    """An open audio file."""
+
+    info: AudioInfo
+    warnings: list[str]
+
+    def blocks(self) -> Iterator[Float]:
+        """The samples in order, (C, N) float32 at a time."""
+        ...
+
+
+@contextlib.contextmanager
+def open_audio(path: Path) -> Iterator[AudioReader]:
+    """Open an audio file, or the first sound track of a video, for reading.
+
+    Raises:
+        AudioError: It is not there, may not be read, is not audio, or breaks while it is read.
+        MissingExtraError: It looks like something that only the extra `formats` reads.
+    """
+    with contextlib.ExitStack() as stack:
+        reader = _open_reader(path, stack)
+        rate = reader.info.sample_rate
+        if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ:
+            raise AudioError(
+                f"{path}: its sample rate is {rate} Hz; convert it to one from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz"
+            )
+        yield reader
+
+
+def _open_reader(path: Path, stack: contextlib.ExitStack) -> AudioReader:
+    try:
+        # Only to tell what is wrong before libsndfile says "System error".
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise AudioError(f"{path}: the file is empty (0 bytes)")
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be read ({_reason(error)})") from error
+    try:
+        file_ = stack.enter_context(soundfile.SoundFile(os.fspath(path)))
+    except soundfile.SoundFileError as error:
+        not_sndfile = error
+    else:
+        return _SndfileReader(path, file_)
+    try:
+        av = importlib.import_module("av")
+    except ImportError:
+        if path.suffix.lower() in _PYAV_SUFFIXES:
+            raise MissingExtraError(f"{path}: reading {path.suffix.lower()} files", "formats") from not_sndfile
+        raise AudioError(f"{path}: not an audio file that libsndfile can read ({_words(not_sndfile)})") from not_sndfile
+    try:
+        return _PyAVReader(path, av, stack.enter_context(av.open(os.fspath(path))))
+    except (av.FFmpegError, IndexError) as error:
+        raise AudioError(f"{path}: not an audio or video file with sound ({error})") from error
+
+
+class _SndfileReader:
+    def __init__(self, path: Path, file: soundfile.SoundFile) -> None:
+        self._path = path
+        self._file = file
+        self.info = AudioInfo(
+            sample_rate=file.samplerate, n_channels=file.channels, n_samples=file.frames, subtype=file.subtype
+        )
+        self.warnings: list[str] = []
+        # libsndfile repairs a data chunk that promises more than the file holds, and says so only in its log.
+        if re.search(r"data\s*:.*should be", file.extra_info):
+            self.warnings.append(f"{path}: truncated: it holds less audio than its header says")
+
+    def blocks(self) -> Iterator[Float]:
+        n_read = 0
+        try:
+            while len(block := self._file.read(BLOCK, dtype="float32", always_2d=True)):
+                n_read += len(block)
+                yield np.ascontiguousarray(block.T)
+        except soundfile.SoundFileError as error:
+            at_s = n_read / self.info.sample_rate
+            raise AudioError(f"{self._path}: damaged after {at_s:.1f} s ({_words(error)})") from error
+        if n_read < (self.info.n_samples or 0):
+            self.warnings.append(
+                f"{self._path}: truncated: {n_read} of {self.info.n_samples} samples are there; "
+                "the stems have what is there"
+            )
+
+
+class _PyAVReader:
+    """Everything FFmpeg decodes. PyAV has no useful types for us: it is looked up when it is needed."""
+
+    def __init__(self, path: Path, av: Any, container: Any) -> None:
+        self._path = path
+        self._av = av
+        self._container = container
+        self._stream = container.streams.audio[0]
+        context = self._stream.codec_context
+        self.info = AudioInfo(
+            sample_rate=context.sample_rate,
+            n_channels=context.layout.nb_channels,
+            n_samples=None,
+            subtype={"flt": "FLOAT", "fltp": "", "dbl": "DOUBLE"}.get(context.format.name, ""),
+        )
+        self.warnings: list[str] = []
+
+    def blocks(self) -> Iterator[Float]:
+        context = self._stream.codec_context
+        to_float = self._av.AudioResampler(format="fltp", layout=context.layout, rate=context.sample_rate)
+        pending: list[Float] = []
+        n_pending = 0
+        n_read = 0
+        try:
+            for frame in self._container.decode(self._stream):
+                for converted in to_float.resample(frame):
+                    pending.append(converted.to_ndarray())
+                    n_pending += pending[-1].shape[1]
+                    n_read += pending[-1].shape[1]
+                if n_pending >= BLOCK:
+                    yield np.concatenate(pending, axis=1)
+                    pending, n_pending = [], 0
+            pending += [converted.to_ndarray() for converted in to_float.resample(None)]
+        except self._av.FFmpegError as error:
+            at_s = n_read / self.info.sample_rate
+            raise AudioError(f"{self._path}: damaged after {at_s:.1f} s ({error})") from error
+        if pending:
+            yield np.concatenate(pending, axis=1)
+
+
+class Resampler:
+    """Streaming sample rate conversion of several channels at once (soxr, very high quality, no delay).
+
+    Args:
+        n_channels: Channels, counted over all leading axes.
+    """
+
+    def __init__(self, from_hz: int, to_hz: int, n_channels: int) -> None:
+        self._stream = soxr.ResampleStream(from_hz, to_hz, n_channels, dtype="float32", quality="VHQ")
+
+    def push(self, block: Float, *, last: bool = False) -> Float:
+        """(..., N) -> (..., N'): what can be said of the output so far; `last` brings the rest."""
+        leading = block.shape[:-1]
+        interleaved = np.ascontiguousarray(block.reshape(-1, block.shape[-1]).T)
+        out = self._stream.resample_chunk(interleaved, last=last)
+        return np.ascontiguousarray(out.T).reshape(*leading, -1)
+
+
+Format = Literal["wav", "flac", "mp3", "ogg", "opus"]
+Depth = Literal["int24", "float32"]
+
+_MP3_BITRATES_KBPS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+_OPUS_RATES_HZ = (8000, 12000, 16000, 24000, 48000)
+_MP3_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+_MAX_CHANNELS = {"wav": 1024, "flac": 8, "mp3": 2, "ogg": 255, "opus": 255}
+# libsndfile's scale from best (0) to smallest (1).
+_LOSSY_LEVEL = {"ogg": 0.3, "opus": 0.65}
+_RF64_LIMIT = (1 << 32) - (1 << 16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """How stems are written.
+
+    Attributes:
+        format: File format, and the files' suffix.
+        depth: Of WAV and FLAC; None is the source's or better.
+        mp3_bitrate_kbps: Constant bit rate of MP3.
+    """
+
+    format: Format = "wav"
+    depth: Depth | None = None
+    mp3_bitrate_kbps: int = 320
+
+    def __post_init__(self) -> None:
+        if self.format not in _MAX_CHANNELS:
+            raise UsageError(f"format {self.format!r}: give one of {', '.join(_MAX_CHANNELS)}")
+        if self.depth is not None and self.format not in ("wav", "flac"):
+            raise UsageError(f"{self.format} files have no bit depth: leave out {self.depth}")
+        if self.depth == "float32" and self.format == "flac":
+            raise UsageError("flac files hold no floating point samples: use wav, or int24")
+        if self.mp3_bitrate_kbps not in _MP3_BITRATES_KBPS:
+            raise UsageError(f"MP3 has no bit rate of {self.mp3_bitrate_kbps} kbit/s: give one of {_MP3_BITRATES_KBPS}")
+
+    @property
+    def is_lossy(self) -> bool:
+        return self.format in ("mp3", "ogg", "opus")
+
+    def subtype(self, source: AudioInfo) -> str:
+        """libsndfile's name of the samples: the source's depth or better, at least 24 bits."""
+        if self.is_lossy:
+            return {"mp3": "MPEG_LAYER_III", "ogg": "VORBIS", "opus": "OPUS"}[self.format]
+        if self.depth is not None or self.format == "flac":
+            return "FLOAT" if self.depth == "float32" else "PCM_24"
+        return source.subtype if source.subtype in ("FLOAT", "DOUBLE", "PCM_32") else "PCM_24"
+
+    def sample_rate(self, source: AudioInfo) -> int:
+        """The source's, or the next higher one (else the highest) that the format has."""
+        rates = {"mp3": _MP3_RATES_HZ, "opus": _OPUS_RATES_HZ}.get(self.format)
+        if rates is None or source.sample_rate in rates:
+            return source.sample_rate
+        return min((rate for rate in rates if rate > source.sample_rate), default=rates[-1])
+
+
+@dataclass(kw_only=True)
+class WriteReport:
+    """What became of the stems of one song.
+
+    Attributes:
+        gain: Common gain of all files; below 1 only where an integer or lossy format would have clipped.
+        peak: Highest absolute sample of all stems, before the gain.
+        rounding: Sum over the stems of the largest error that integer samples make; None for lossy formats.
+    """
+
+    gain: float = 1.0
+    peak: float = 0.0
+    rounding: float | None = 0.0
+    warnings: list[str] = field(default_factory=list)
+
+
+class StemWriter:
+    """Writes the stems of one song: all files appear, whole, in `finish`, or none does.
+
+    Samples are kept in nameless temporary files beside the outputs until the end, because only then it is known
+    whether an integer format would clip, and how large the files are.
+
+    Use as a context manager; leaving it without `finish` removes everything.
+    """
+
+    def __init__(self, paths: Mapping[str, Path], encoding: Encoding, source: AudioInfo) -> None:
+        self._paths = dict(paths)
+        self._encoding = encoding
+        self._source = source
+        self._subtype = encoding.subtype(source)
+        self._peak = 0.0
+        self._n_samples = 0
+        self._stack = contextlib.ExitStack()
+        self._spools: dict[str, IO[bytes]] = {}
+        if source.n_channels > _MAX_CHANNELS[encoding.format]:
+            raise AudioError(
+                f"{encoding.format} holds at most {_MAX_CHANNELS[encoding.format]} channels, "
+                f"the source has {source.n_channels}: write wav or flac"
+            )
+
+    def __enter__(self) -> Self:
+        try:
+            for stem, path in self._paths.items():
+                with _naming(path):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    spool = tempfile.TemporaryFile(dir=path.parent, prefix=".dttnet-")
+                    self._spools[stem] = self._stack.enter_context(spool)
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):  # closing flushes: a full disk has been reported by then
+            self._stack.close()
+
+    def write(self, stems: Mapping[str, Float]) -> None:
+        """Append (C, N) to every stem."""
+        for stem, spool in self._spools.items():
+            samples = stems[stem]
+            if samples.size:
+                self._peak = max(self._peak, float(np.abs(samples).max()))
+            with _naming(self._paths[stem]):
+                spool.write(np.ascontiguousarray(samples.T, np.float32).data)
+        self._n_samples += next(iter(stems.values())).shape[-1]
+
+    def finish(self) -> WriteReport:
+        """Encode all stems and let the files appear."""
+        report = WriteReport(peak=self._peak, rounding=None if self._encoding.is_lossy else 0.0)
+        if self._subtype not in ("FLOAT", "DOUBLE"):
+            # The highest sample an integer of this depth holds; a little less where a codec will overshoot.
+            limit = 1 - 2.0**-23
+            if self._peak > limit:
+                report.gain = limit / self._peak
+                report.warnings.append(
+                    f"all stems lowered by {-20 * np.log10(report.gain):.2f} dB, or the loudest would have clipped "
+                    "(float32 files keep the level)"
+                )
+        rate = self._encoding.sample_rate(self._source)
+        if rate != self._source.sample_rate:
+            report.warnings.append(
+                f"{self._encoding.format} has no sample rate of {self._source.sample_rate} Hz: written at {rate} Hz"
+            )
+        partials: dict[str, Path] = {}
+        try:
+            for stem, path in self._paths.items():
+                partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+                partials[stem] = partial
+                with _naming(path):
+                    error = self._encode(self._spools[stem], partial, rate, report.gain)
+                    self._spools[stem].close()
+                if report.rounding is not None:
+                    report.rounding += error
+            for stem, path in self._paths.items():
+                with _naming(path):
+                    partials[stem].replace(path)
+        finally:
+            for partial in partials.values():
+                with contextlib.suppress(OSError):
+                    partial.unlink(missing_ok=True)
+        return report
+
+    def _encode(self, spool: IO[bytes], partial: Path, rate: int, gain: float) -> float:
+        """Write one file; return the largest rounding error."""
+        n_channels = self._source.n_channels
+        resampler = Resampler(self._source.sample_rate, rate, n_channels) if rate != self._source.sample_rate else None
+        error = 0.0
+        n_written = 0
+        spool.seek(0)
+        with self._open(partial, rate) as file:
+            n_left = self._n_samples
+            while n_left:
+                n_block = min(BLOCK, n_left)
+                n_left -= n_block
+                raw = spool.read(4 * n_channels * n_block)
+                samples = np.frombuffer(raw, np.float32).reshape(-1, n_channels)
+                if gain != 1:
+                    samples = samples * np.float32(gain)
+                if resampler is not None:
+                    samples = np.ascontiguousarray(resampler.push(samples.T, last=n_left == 0).T)
+                if self._subtype in ("PCM_24", "PCM_32"):
+                    error = max(error, _write_integers(file, samples, 24 if self._subtype == "PCM_24" else 32))
+                else:
+                    # The Vorbis encoder of libsndfile keeps a whole call on the stack.
+                    for start in range(0, len(samples), 4096) if self._encoding.is_lossy else [0]:
+                        stop = start + 4096 if self._encoding.is_lossy else None
+                        file.write(samples[start:stop])
+                n_written += len(samples)
+        with soundfile.SoundFile(os.fspath(partial)) as written:
+            if not self._encoding.is_lossy and written.frames != n_written:
+                raise OSError(errno.ENOSPC, "fewer samples on disk than were written")
+        return error
+
+    def _open(self, partial: Path, rate: int) -> soundfile.SoundFile:
+        encoding = self._encoding
+        container = encoding.format.upper()
+        options: dict[str, Any] = {}
+        if encoding.format == "wav":
+            width = {"PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}[self._subtype]
+            if self._n_samples * self._source.n_channels * width > _RF64_LIMIT:
+                container = "RF64"
+        elif encoding.format == "mp3":
+            options = {"bitrate_mode": "CONSTANT", "compression_level": _mp3_level(encoding.mp3_bitrate_kbps, rate)}
+        elif encoding.is_lossy:
+            options = {"compression_level": _LOSSY_LEVEL[encoding.format]}
+            container = "OGG"
+        return soundfile.SoundFile(
+            os.fspath(partial),
+            "w",
+            samplerate=rate,
+            channels=self._source.n_channels,
+            format=container,
+            subtype=self._subtype,
+            **options,
+        )
+
+
+def _write_integers(file: soundfile.SoundFile, samples: Float, bits: int) -> float:
+    """Write float samples (N, C) as integers; return the largest rounding error.
+
+    libsndfile scales floats by 2^(bits-1) - 1 and reads them back by 2^(bits-1); whole integers keep the level exact.
+    """
+    scale = 2.0 ** (bits - 1)
+    rounded = np.clip(np.rint(samples.astype(np.float64) * scale), -scale, scale - 1)
+    file.write(rounded.astype(np.int32) << (32 - bits))
+    return float(np.abs(rounded / scale - samples).max()) if samples.size else 0.0
+
+
+def _mp3_level(bitrate_kbps: int, rate: int) -> float:
+    """libsndfile's compression level for a constant bit rate: linear between the rates that MPEG 1, 2 or 2.5 has."""
+    highest, lowest = (320, 32) if rate >= 32000 else (160, 8) if rate >= 16000 else (64, 8)
+    return (highest - min(max(bitrate_kbps, lowest), highest)) / (highest - lowest)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn what the system or libsndfile says about an output into an error that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be written ({_reason(error)})") from error
+    except (soundfile.SoundFileError, AssertionError) as error:
+        # python-soundfile asserts that libsndfile took all samples: it does not when the disk is full.
+        free_mb = shutil.disk_usage(path.parent).free / 1e6
+        raise AudioError(
+            f"{path}: cannot be written ({_words(error) or 'no space left?'}; {free_mb:.0f} MB are free)"
+        ) from error
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _words(error: Exception) -> str:
+    """The last part of libsndfile's message, without the path and the full stop."""
+    return str(error).rpartition(": ")[2].rstrip(".")

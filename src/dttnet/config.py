@@ -1,0 +1,194 @@
+"""What a model is: the transform it works on and the shape of its network.
+
+Shared by the torch-free runtime and by training, so it knows only the standard library. Every value is
+checked when the object is made; nothing else in the package checks them again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from dttnet.errors import ModelError
+
+RNNType = Literal["lstm", "gru"]
+NormType = Literal["batch", "group", "instance"]
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ModelError(f"model configuration: {message}")
+
+
+class _Config:
+    """Reading from and writing to plain dictionaries (the metadata of a model file)."""
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]  # every subclass is one
+        unknown = sorted(set(values) - known)
+        _require(not unknown, f"{cls.__name__} does not know {unknown}: made by a newer dttnet? Update dttnet")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]  # as above
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transform(_Config):
+    """The short-time Fourier transform a model works on (paper, section 3.1).
+
+    Periodic Hann window of `n_fft` samples, centred frames every `hop` samples, one-sided, not normalised.
+    A network sees the bins `[0, n_bins)`; at the inverse the bins above are zero.
+    """
+
+    sample_rate: int = 44100
+    n_channels: int = 2
+    n_fft: int = 6144
+    hop: int = 1024
+    n_bins: int = 2048
+
+    def __post_init__(self) -> None:
+        _require(self.sample_rate > 0, f"sample_rate must be positive, is {self.sample_rate}")
+        _require(self.n_channels == 2, f"only stereo networks are known, n_channels is {self.n_channels}")
+        _require(self.n_fft > 0 and self.n_fft % 2 == 0, f"n_fft must be even, is {self.n_fft}")
+        # The squared window must cover every sample, or the inverse would divide by zero.
+        _require(0 < self.hop <= self.n_fft // 2, f"hop must be 1 to n_fft / 2, is {self.hop}")
+        _require(
+            self.n_fft // 2 % self.hop == 0,
+            f"half of n_fft ({self.n_fft}) must be a multiple of hop ({self.hop})",
+        )
+        _require(0 < self.n_bins <= self.n_fft // 2 + 1, f"n_bins must be 1 to n_fft / 2 + 1, is {self.n_bins}")
+
+    @property
+    def band_limit_hz(self) -> float:
+        """Highest frequency the network can write; what lies above goes to the complement."""
+        return min(self.n_bins * self.sample_rate / self.n_fft, self.sample_rate / 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DTTNetConfig(_Config):
+    """Hyper-parameters of a DTTNet (paper, section 3 and table 1). The defaults are the paper's vocals network.
+
+    Attributes:
+        n_bins: Frequency bins F that go in and come out.
+        n_audio_channels: Audio channels; each is a real and an imaginary channel of the network.
+        n_stems: Stems that come out; the paper has one network per stem.
+        growth: Channels after the first convolution, and channels added per scale (the paper's g).
+        n_scales: Down- and upsampling steps.
+        convs_per_block: Convolutions per TFC (the paper's l).
+        kernel_size: Of those convolutions, odd.
+        bottleneck_factor: The TDF goes from F to F / factor and back; None is one F to F layer.
+        n_dual_path_layers: RNN pairs along time and frequency in the latent part (the paper's L).
+        n_heads: Heads that share the weights of the RNNs (the paper's H).
+        rnn: Kind of the bidirectional RNN.
+        norm: Normalisation behind convolutions and linear layers.
+        n_subbands: The F axis is cut into this many parts, stacked as channels (TFC-TDF UNet v3).
+        spectrum_skip: The last convolution is also fed the input spectrum.
+        mask: The output is a complex mask on the input instead of the spectrum itself, and the network
+            is fed the spectrum with its magnitudes raised to the power `compression`.
+        compression: See `mask`; 1 is none.
+    """
+
+    n_bins: int = 2048
+    n_audio_channels: int = 2
+    n_stems: int = 1
+    growth: int = 32
+    n_scales: int = 2
+    convs_per_block: int = 3
+    kernel_size: int = 3
+    bottleneck_factor: int | None = 8
+    n_dual_path_layers: int = 4
+    n_heads: int = 2
+    rnn: RNNType = "lstm"
+    norm: NormType = "batch"
+    n_subbands: int = 1
+    spectrum_skip: bool = False
+    mask: bool = False
+    compression: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("n_bins", "n_audio_channels", "n_stems", "growth", "convs_per_block", "n_heads", "n_subbands"):
+            _require(getattr(self, name) >= 1, f"{name} must be at least 1, is {getattr(self, name)}")
+        for name in ("n_scales", "n_dual_path_layers"):
+            _require(getattr(self, name) >= 0, f"{name} must not be negative, is {getattr(self, name)}")
+        _require(self.kernel_size % 2 == 1, f"kernel_size must be odd, is {self.kernel_size}")
+        _require(self.rnn in ("lstm", "gru"), f"rnn must be lstm or gru, is {self.rnn!r}")
+        _require(
+            self.norm in ("batch", "group", "instance"), f"norm must be batch, group or instance, is {self.norm!r}"
+        )
+        _require(
+            self.n_bins % (self.n_subbands * self.frame_multiple) == 0,
+            f"n_bins ({self.n_bins}) must be a multiple of n_subbands * 2^n_scales "
+            f"({self.n_subbands * self.frame_multiple})",
+        )
+        _require(
+            self.latent_channels % self.n_heads == 0,
+            f"n_heads ({self.n_heads}) must divide the latent channels ({self.latent_channels})",
+        )
+        if self.bottleneck_factor is not None:
+            smallest = self.n_bins // self.n_subbands // self.frame_multiple
+            _require(
+                1 <= self.bottleneck_factor <= smallest,
+                f"bottleneck_factor must be 1 to {smallest} (the bins of the latent part), is {self.bottleneck_factor}",
+            )
+        _require(0 < self.compression <= 1, f"compression must be in (0, 1], is {self.compression}")
+
+    @property
+    def frame_multiple(self) -> int:
+        """The number of frames (and of bins) must be a multiple of this: 2^n_scales."""
+        return int(2**self.n_scales)
+
+    @property
+    def latent_channels(self) -> int:
+        return self.growth * (self.n_scales + 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkCard(_Config):
+    """What the file of one network says about itself: stored as JSON in the metadata of the ONNX file.
+
+    Attributes:
+        stems: The stems the network gives, in the order of its outputs.
+        transform: The transform its spectra are made with.
+        n_frames: Frames per chunk in training; the runtime may use others.
+        frame_multiple: The number of frames must be a multiple of this.
+        hyperparameters: Of the network, as a plain dictionary: for people and for re-training.
+        licence: Of the weights.
+        training_data: In words.
+        quality: Measured quality, in words, with what it was measured on; empty if unknown.
+        source: Where the weights come from.
+        source_sha256: Hash of the file they were converted from; empty if they were trained here.
+        probe_norm: L2 norm of the output of the source network for `probe_input`, which `models verify` repeats.
+    """
+
+    stems: tuple[str, ...]
+    transform: Transform
+    n_frames: int
+    frame_multiple: int
+    hyperparameters: dict[str, Any] = dataclasses.field(default_factory=dict)
+    licence: str
+    training_data: str
+    quality: str = ""
+    source: str = ""
+    source_sha256: str = ""
+    probe_norm: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require(bool(self.stems), "a network needs at least one stem")
+        _require(len(set(self.stems)) == len(self.stems), f"stems are named twice: {self.stems}")
+        for stem in self.stems:
+            _require(stem.isidentifier(), f"a stem's name must be a plain word (it becomes a file name), is {stem!r}")
+        _require(self.frame_multiple >= 1, f"frame_multiple must be at least 1, is {self.frame_multiple}")
+        _require(
+            self.n_frames % self.frame_multiple == 0,
+            f"n_frames ({self.n_frames}) must be a multiple of frame_multiple ({self.frame_multiple})",
+        )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        values = dict(values)
+        values["stems"] = tuple(values["stems"])
+        values["transform"] = Transform.from_dict(values["transform"])
+        return super().from_dict(values)

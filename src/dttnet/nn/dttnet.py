@@ -1,0 +1,92 @@
+"""DTTNet: a dual-path TFC-TDF UNet on the complex spectrogram (arXiv 2309.08684, section 3, figure 1).
+
+Shapes: B batch, S stems, C channels, T frames, F bins. A packed spectrum is (B, C, T, F) with the channel order
+L.re, L.im, R.re, R.im.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from dttnet.config import DTTNetConfig
+from dttnet.nn.dual_path import DualPath
+from dttnet.nn.tfc_tdf import TFCTDF, ConvUnit, join_subbands, norm_layer, split_subbands
+
+
+class DTTNet(nn.Module):
+    """Packed spectrum of a mixture -> packed spectra of the stems."""
+
+    def __init__(self, config: DTTNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        n_packed = 2 * config.n_audio_channels * config.n_subbands
+        n_bins = config.n_bins // config.n_subbands
+        growth = config.growth
+        channels = [growth * (scale + 1) for scale in range(config.n_scales)]
+
+        def block(n_channels: int, scale: int) -> TFCTDF:
+            return TFCTDF(
+                n_channels,
+                n_bins // 2**scale,
+                n_convs=config.convs_per_block,
+                kernel_size=config.kernel_size,
+                bottleneck_factor=config.bottleneck_factor,
+                norm=config.norm,
+            )
+
+        def down(n_channels: int) -> ConvUnit:
+            n_out = n_channels + growth
+            return ConvUnit(nn.Conv2d(n_channels, n_out, 2, stride=2), norm_layer(config.norm, n_out))
+
+        def up(n_channels: int) -> ConvUnit:
+            n_in = n_channels + growth
+            conv = nn.ConvTranspose2d(n_in, n_channels, 2, stride=2)
+            return ConvUnit(conv, norm_layer(config.norm, n_channels))
+
+        self.first = ConvUnit(nn.Conv2d(n_packed, growth, 1), norm_layer(config.norm, growth))
+        self.encoder = nn.ModuleList(block(n, scale) for scale, n in enumerate(channels))
+        self.down = nn.ModuleList(down(n) for n in channels)
+        self.latent = block(config.latent_channels, config.n_scales)
+        self.dual_path = DualPath(
+            config.latent_channels, n_layers=config.n_dual_path_layers, n_heads=config.n_heads, rnn=config.rnn
+        )
+        self.up = nn.ModuleList(up(n) for n in reversed(channels))
+        self.decoder = nn.ModuleList(block(n, scale) for scale, n in reversed(list(enumerate(channels))))
+        self.last = nn.Conv2d(growth + n_packed * config.spectrum_skip, config.n_stems * n_packed, 1)
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """(B, C, T, F) -> (B, S, C, T, F); T must be a multiple of 2^n_scales."""
+        x = spectrum = split_subbands(_compress(mixture, self.config.compression), self.config.n_subbands)
+        x = self.first(x)
+        skips = []
+        for block, down in zip(self.encoder, self.down, strict=True):
+            x = block(x)
+            skips.append(x)
+            x = down(x)
+        x = self.dual_path(self.latent(x))
+        for up, block in zip(self.up, self.decoder, strict=True):
+            x = block(up(x) * skips.pop())
+        if self.config.spectrum_skip:
+            x = torch.cat([x, spectrum], 1)
+        x = join_subbands(self.last(x), self.config.n_subbands)
+        x = x.reshape(x.shape[0], self.config.n_stems, -1, x.shape[2], x.shape[3])
+        return _apply_mask(x, mixture) if self.config.mask else x
+
+
+def _compress(x: Tensor, power: float) -> Tensor:
+    """Raise the magnitudes of a packed spectrum (B, C, T, F) to `power`, keep the phases."""
+    if power == 1:
+        return x
+    squared = x.square()
+    magnitude_squared = squared[:, 0::2] + squared[:, 1::2]
+    scale = (magnitude_squared + 1e-8) ** ((power - 1) / 2)
+    return x * scale.repeat_interleave(2, 1)
+
+
+def _apply_mask(mask: Tensor, x: Tensor) -> Tensor:
+    """Complex product of a packed mask (B, S, C, T, F) and a packed spectrum (B, C, T, F)."""
+    real, imag = x[:, None, 0::2], x[:, None, 1::2]
+    mask_real, mask_imag = mask[:, :, 0::2], mask[:, :, 1::2]
+    product = torch.stack([mask_real * real - mask_imag * imag, mask_real * imag + mask_imag * real], 3)
+    return product.flatten(2, 3)

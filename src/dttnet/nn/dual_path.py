@@ -1,0 +1,56 @@
+"""The Improved Dual-Path Module (IDPM) of DTTNet: arXiv 2309.08684, section 3.3 and figure 3.
+
+The C channels are split into H heads; a bidirectional RNN runs along time and one along frequency, with weights
+shared by the heads; then the heads are merged again. The units come from BSRNN (arXiv 2209.15174, section II-B).
+
+Shapes: B batch, H heads, C channels, T frames, F bins, L sequence length.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from dttnet.config import RNNType
+
+_RNNS: dict[RNNType, type[nn.LSTM] | type[nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
+
+
+class RNNUnit(nn.Module):
+    """Group normalisation, bidirectional RNN C -> 2C per direction, linear 4C -> C, plus the input."""
+
+    def __init__(self, n_channels: int, *, rnn: RNNType) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(max(1, n_channels // 16), n_channels)
+        self.rnn = _RNNS[rnn](n_channels, 2 * n_channels, batch_first=True, bidirectional=True)
+        self.project = nn.Linear(4 * n_channels, n_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, L, C) -> (B, L, C)."""
+        y = self.norm(x.transpose(1, 2)).transpose(1, 2)
+        y, _ = self.rnn(y)
+        out: Tensor = x + self.project(y)
+        return out
+
+
+class DualPath(nn.Module):
+    """`n_layers` pairs of an RNN unit along time and one along frequency, with `n_heads` heads."""
+
+    def __init__(self, n_channels: int, *, n_layers: int, n_heads: int, rnn: RNNType) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        n_head_channels = n_channels // n_heads
+        self.along_time = nn.ModuleList(RNNUnit(n_head_channels, rnn=rnn) for _ in range(n_layers))
+        self.along_frequency = nn.ModuleList(RNNUnit(n_head_channels, rnn=rnn) for _ in range(n_layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, T, F) -> (B, C, T, F)."""
+        batch, n_channels, n_frames, n_bins = x.shape
+        n_head_channels = n_channels // self.n_heads
+        # Heads join the batch; channels go last, where the RNNs want them.
+        y = x.reshape(batch * self.n_heads, n_head_channels, n_frames, n_bins).permute(0, 3, 2, 1)
+        for along_time, along_frequency in zip(self.along_time, self.along_frequency, strict=True):
+            y = along_time(y.reshape(-1, n_frames, n_head_channels))
+            y = y.reshape(-1, n_bins, n_frames, n_head_channels).transpose(1, 2)  # (B * H, T, F, C / H)
+            y = along_frequency(y.reshape(-1, n_bins, n_head_channels))
+            y = y.reshape(-1, n_frames, n_bins, n_head_channels).transpose(1, 2)
+        return y.permute(0, 3, 2, 1).reshape(batch, n_channels, n_frames, n_bins)

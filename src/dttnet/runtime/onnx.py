@@ -1,0 +1,118 @@
+"""Networks in ONNX files, run by ONNX Runtime."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from dttnet.config import NetworkCard
+from dttnet.errors import DeviceError, ModelError
+
+METADATA_KEY = "dttnet"
+
+_PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "rocm": "ROCMExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+}
+_AUTO_ORDER = ("cuda", "rocm", "directml", "cpu")
+"""CoreML is left out of `auto`: it runs only part of these graphs, and slower than the CPU does."""
+
+DEVICES = ("auto", *_PROVIDERS)
+
+
+def available_devices() -> list[str]:
+    """The devices this installation of ONNX Runtime was built for."""
+    built_for = ort.get_available_providers()
+    return [device for device, provider in _PROVIDERS.items() if provider in built_for]
+
+
+def read_card(path: Path) -> NetworkCard:
+    """What a model file says about itself; the graph is not optimised or run."""
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    return _card_of(_open(path, options, ["CPUExecutionProvider"]), path)
+
+
+class OnnxNetwork:
+    """A network from an ONNX file.
+
+    Args:
+        path: The file.
+        device: One of `DEVICES`. Any but `auto` is used or it is an error; `auto` takes the first that works.
+        threads: Threads of the CPU provider; None is one per physical core.
+    """
+
+    def __init__(self, path: Path, *, device: str = "auto", threads: int | None = None) -> None:
+        self.device, self._session = _open_on(path, device, threads)
+        self.card = _card_of(self._session, path)
+        self._input = self._session.get_inputs()[0].name
+
+    def __call__(self, packed: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, 2C, T, F) -> (B, S, 2C, T, F)."""
+        (out,) = self._session.run(None, {self._input: packed})
+        result: NDArray[np.float32] = out
+        return result
+
+
+def _open_on(path: Path, device: str, threads: int | None) -> tuple[str, ort.InferenceSession]:
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.intra_op_num_threads = threads or 0
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Between two chunks the cores belong to the transforms (and to other programs), not to spinning threads.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+
+    available = available_devices()
+    if device == "auto":
+        wanted = [name for name in _AUTO_ORDER if name in available]
+    elif device in available:
+        wanted = [device]
+    else:
+        known = f"this installation of onnxruntime has: {', '.join(available)}"
+        if device not in _PROVIDERS:
+            raise DeviceError(f"device {device!r} is not known; {known}")
+        raise DeviceError(f"device {device!r} is not available; {known}")
+    failures = []
+    for name in wanted:
+        provider = _PROVIDERS[name]
+        try:
+            session = _open(path, options, [provider, "CPUExecutionProvider"] if name != "cpu" else [provider])
+        except DeviceError as error:
+            failures.append(f"{name}: {error}")
+            continue
+        if session.get_providers()[0] == provider:
+            return name, session
+        failures.append(f"{name}: onnxruntime could not start it (driver or libraries missing?)")
+    raise DeviceError("; ".join(failures))
+
+
+def _open(path: Path, options: ort.SessionOptions, providers: list[str]) -> ort.InferenceSession:
+    if not path.is_file():
+        raise ModelError(f"{path}: there is no such model file")
+    try:
+        return ort.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # onnxruntime's exceptions share no public root
+        reason = str(error).splitlines()[0]
+        if providers == ["CPUExecutionProvider"]:
+            raise ModelError(f"{path}: not a model that onnxruntime can load ({reason})") from error
+        raise DeviceError(reason) from error
+
+
+def _card_of(session: ort.InferenceSession, path: Path) -> NetworkCard:
+    metadata = session.get_modelmeta().custom_metadata_map
+    if METADATA_KEY not in metadata:
+        raise ModelError(f"{path}: an ONNX file, but not one of dttnet's (no {METADATA_KEY!r} in its metadata)")
+    try:
+        return NetworkCard.from_dict(json.loads(metadata[METADATA_KEY]))
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"{path}: its metadata cannot be read ({error})") from error

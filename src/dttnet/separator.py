@@ -1,0 +1,491 @@
+"""From a mixture to its stems: the only place where the parts are put together.
+
+Shapes: B chunks times pairs, C channels of the source, P pairs of channels, S stems of the model, K tracks that go
+through the inverse transform, N samples, T frames, F bins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dttnet import store
+from dttnet.audio import BLOCK, MAX_RATE_HZ, MIN_RATE_HZ, Encoding, Resampler, StemWriter, open_audio
+from dttnet.chunks import Chunk, Chunker, ChunkPlan, OverlapAdd, SampleQueue
+from dttnet.config import NetworkCard, Transform
+from dttnet.consistency import project
+from dttnet.errors import AudioError, ModelError, UsageError
+from dttnet.runtime import Network
+from dttnet.runtime.onnx import OnnxNetwork, read_card
+from dttnet.stft import istft, pack, stft, unpack
+
+Float = NDArray[np.float32]
+Progress = Callable[[int, int | None], None]
+"""Called with the samples done and the samples in all (None if unknown)."""
+
+REST = "other"
+"""The stem that takes what belongs to no other, also above the networks' band limit."""
+
+DEFAULT_OVERLAP = 0.25
+DEFAULT_FRAMES = 512
+
+# Half a step of 24-bit samples. A chunk that stays below it is silence, and its stems are zero.
+_SILENCE = 2.0**-24
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileReport:
+    """What `Separator.separate_file` did.
+
+    Attributes:
+        outputs: File of each stem.
+        duration_s: Of the source.
+        peak: Highest absolute sample of all stems, before `gain`.
+        gain: Common gain of all files; below 1 only where an integer or lossy format would have clipped.
+        null_db: Upper bound of the peak of source minus the sum of the files, in dB of full scale; None where the
+            files are not all of the song or lossy.
+        warnings: What a person should know, one sentence each.
+    """
+
+    outputs: dict[str, Path]
+    duration_s: float
+    peak: float
+    gain: float
+    null_db: float | None
+    warnings: tuple[str, ...]
+
+
+class Separator:
+    """Separates songs with one model. Build it once; all methods may be called from several threads at once.
+
+    Args:
+        model: Name of a model in the package, or a folder or ONNX file.
+        stems: The stems wanted, None for all. Networks that give none of them are not loaded.
+        complement: Name of one more output, the source minus all `stems`. By default there is one, named "other" or
+            "no_<stem>", only if all stems are wanted and the model has no stem "other".
+        adds_up: The outputs add up to the source: inside the networks' band by mixture consistency (Wisdom et al.
+            2019) where all stems are known, above it because "other" or the complement takes the rest. False gives
+            the bare estimates.
+        device: "auto", "cpu", "cuda", ...; anything but "auto" is used or it is an error.
+        threads: Threads of the CPU engine; None leaves it to the engine.
+        overlap: Share of a chunk that the next one repeats, 0 to 0.9.
+        chunk_frames: Frames per chunk, None for a good default.
+        batch_size: Chunks per call of a network. More helps only on a GPU, and costs memory.
+        chunk_edges: What the outer frames of a chunk see: the "neighbours" of the chunk, or its own "reflect"ion, as
+            in the reference implementation (whose results are those of overlap 0 and this).
+
+    Raises:
+        UsageError: An argument is out of range.
+        ModelError: The model is not there, or lacks a stem.
+        DeviceError: The device is not there.
+    """
+
+    def __init__(
+        self,
+        model: str = store.DEFAULT_MODEL,
+        *,
+        stems: Sequence[str] | None = None,
+        complement: str | None = None,
+        adds_up: bool = True,
+        device: str = "auto",
+        threads: int | None = None,
+        overlap: float = DEFAULT_OVERLAP,
+        chunk_frames: int | None = None,
+        batch_size: int = 1,
+        chunk_edges: Literal["neighbours", "reflect"] = "neighbours",
+    ) -> None:
+        if threads is not None and threads < 1:
+            raise UsageError(f"threads is {threads}: give at least 1")
+        if batch_size < 1:
+            raise UsageError(f"batch_size is {batch_size}: give at least 1")
+        if chunk_edges not in ("neighbours", "reflect"):
+            raise UsageError(f"chunk_edges is {chunk_edges!r}: give 'neighbours' or 'reflect'")
+        self.model = store.find(model)
+        cards = {path: read_card(path) for path in self.model.files}
+        self._layout = _Layout.of(self.model.name, cards, stems, complement, adds_up=adds_up)
+        self._adds_up = adds_up
+        self._batch_size = batch_size
+        self._reflect = chunk_edges == "reflect"
+        self._networks: list[Network] = [
+            OnnxNetwork(path, device=device, threads=threads) for path in self._layout.files
+        ]
+        self.device = self._networks[0].device
+        self.transform = self._layout.transform
+        multiple = max(network.card.frame_multiple for network in self._networks)
+        self.plan = ChunkPlan(
+            n_fft=self.transform.n_fft,
+            hop=self.transform.hop,
+            n_frames=chunk_frames if chunk_frames is not None else -(-DEFAULT_FRAMES // multiple) * multiple,
+            frame_multiple=multiple,
+            overlap=overlap,
+            shorten_last=not self._reflect,
+        )
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """Names of the outputs, in order."""
+        return self._layout.outputs
+
+    def separate(
+        self, mix: NDArray[np.floating], sample_rate: int, *, progress: Progress | None = None
+    ) -> dict[str, Float]:
+        """Separate a song that is in memory.
+
+        Args:
+            mix: (C, N), any number of channels; full scale is 1. Not modified.
+            sample_rate: In Hz, 8000 to 192000.
+            progress: See `Progress`.
+
+        Returns:
+            Stem to (C, N) float32, at the same rate.
+
+        Raises:
+            AudioError: The array has another shape, or holds NaN or infinite samples.
+        """
+        mix = _checked(mix, "mix")
+        n_channels, n_samples = mix.shape
+        result = {name: np.empty((n_channels, n_samples), np.float32) for name in self.stems}
+        done = 0
+        blocks = (mix[:, start : start + BLOCK] for start in range(0, n_samples, BLOCK))
+        for part in self.stream(blocks, sample_rate, progress=progress, n_samples=n_samples):
+            n_part = part[self.stems[0]].shape[1]
+            for name, samples in part.items():
+                result[name][:, done : done + n_part] = samples
+            done += n_part
+        return result
+
+    def stream(
+        self,
+        blocks: Iterable[NDArray[np.floating]],
+        sample_rate: int,
+        *,
+        progress: Progress | None = None,
+        n_samples: int | None = None,
+    ) -> Iterator[dict[str, Float]]:
+        """Separate a song that comes in blocks, with memory that does not depend on its length.
+
+        Args:
+            blocks: (C, n) each, any n; the same C for all.
+            sample_rate: In Hz, 8000 to 192000.
+            progress: See `Progress`.
+            n_samples: Only for `progress`.
+
+        Yields:
+            Stem to (C, m) float32: together exactly as many samples as came in. How they are cut into blocks does not
+            change a sample.
+        """
+        if not MIN_RATE_HZ <= sample_rate <= MAX_RATE_HZ:
+            raise AudioError(f"sample_rate is {sample_rate}: give {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz")
+        run: _Run | None = None
+        for raw in blocks:
+            block = _checked(raw, "block", at=run.n_in if run else 0, sample_rate=sample_rate)
+            if run is None:
+                run = _Run(self, sample_rate, block.shape[0])
+            elif block.shape[0] != run.n_channels:
+                raise AudioError(f"the blocks have {run.n_channels} and then {block.shape[0]} channels")
+            for part in run.push(block):
+                yield part
+                if progress is not None:
+                    progress(run.n_out, n_samples)
+        if run is not None:
+            yield run.flush()
+            if progress is not None:
+                progress(run.n_out, n_samples)
+
+    def separate_file(
+        self,
+        path: str | Path,
+        out: str | Path | Mapping[str, str | Path],
+        *,
+        encoding: Encoding | None = None,
+        progress: Progress | None = None,
+    ) -> FileReport:
+        """Separate an audio file into files of the same sample rate, length and channel count.
+
+        Args:
+            path: Anything `dttnet.audio.open_audio` reads.
+            out: A folder (the files are named after the stems), or the file of each stem.
+            encoding: How to write; by default WAV of the source's depth, at least 24 bits.
+            progress: See `Progress`.
+
+        Returns:
+            What was done. The files appear together and whole, or an error is raised and none does.
+
+        Raises:
+            AudioError: The source cannot be read or a file cannot be written.
+            ModelError: The network gave something that is not a number.
+        """
+        path = Path(path)
+        encoding = encoding or Encoding()
+        if isinstance(out, Mapping):
+            outputs = {stem: Path(out[stem]) for stem in self.stems}
+        else:
+            outputs = {stem: Path(out) / f"{stem}.{encoding.format}" for stem in self.stems}
+        null = 0.0
+        n_done = 0
+        with open_audio(path) as reader, StemWriter(outputs, encoding, reader.info) as writer:
+            rate = reader.info.sample_rate
+            source = SampleQueue()
+
+            def blocks() -> Iterator[Float]:
+                for block in reader.blocks():
+                    source.push(block)
+                    yield block
+
+            try:
+                for part in self.stream(blocks(), rate, progress=progress, n_samples=reader.info.n_samples):
+                    writer.write(part)
+                    n_part = part[self.stems[0]].shape[1]
+                    if n_part:
+                        missing = source.pop(n_part) - sum(part.values())
+                        null = max(null, float(np.abs(missing).max()))
+                    n_done += n_part
+            except AudioError as error:
+                raise error if str(path) in str(error) else AudioError(f"{path}: {error}") from error
+            if not n_done:
+                raise AudioError(f"{path}: holds no samples")
+            written = writer.finish()
+        complete = self._adds_up and self._layout.is_complete and written.rounding is not None
+        return FileReport(
+            outputs=outputs,
+            duration_s=n_done / rate,
+            peak=written.peak,
+            gain=written.gain,
+            null_db=_db(null * written.gain + (written.rounding or 0.0)) if complete else None,
+            warnings=(*reader.warnings, *written.warnings),
+        )
+
+    def _estimate(self, audio: Float, start: int) -> Float:
+        """One call of the networks: chunk inputs (B, 2, core + 2 n_fft) -> tracks (B, K, 2, core)."""
+        half = self.plan.half
+        if self._reflect:
+            audio = np.pad(audio[..., half:-half], ((0, 0), (0, 0), (half, half)), mode="reflect")
+        mixture = pack(stft(audio, self.transform))
+        estimates = np.zeros((mixture.shape[0], len(self._layout.known), *mixture.shape[1:]), np.float32)
+        for network, positions in zip(self._networks, self._layout.positions, strict=True):
+            n_bins = network.card.transform.n_bins
+            estimates[:, positions, ..., :n_bins] = network(np.ascontiguousarray(mixture[..., :n_bins]))
+        # One sum is enough to find out: it is finite only if every summand is.
+        if not np.isfinite(estimates.sum()):
+            at_s = start / self.transform.sample_rate
+            raise ModelError(f"model {self.model.name!r}: the network gave NaN or infinite values at {at_s:.1f} s")
+        if self._layout.projects:
+            estimates = project(estimates, mixture)
+        tracks = np.stack([estimates[:, members].sum(axis=1) for members in self._layout.tracks], axis=1)
+        return istft(unpack(tracks), self.transform)[..., half:-half]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Layout:
+    """Which networks run for the stems wanted, and how the outputs come from theirs.
+
+    Attributes:
+        files: Networks that run.
+        transform: With the bins of the widest network.
+        known: Stems those networks give.
+        positions: For each network, where its stems stand in `known`.
+        projects: Whether the estimates are made to add up in the networks' band.
+        tracks: The sums of `known` stems that go through the inverse transform.
+        outputs: Names of what the caller gets.
+        direct: Name to track, for the outputs that are a track.
+        rest: Name of the output that is the source minus all tracks; None if there is none.
+        is_complete: The outputs are all of the song.
+    """
+
+    files: tuple[Path, ...]
+    transform: Transform
+    known: tuple[str, ...]
+    positions: tuple[list[int], ...]
+    projects: bool
+    tracks: tuple[list[int], ...]
+    outputs: tuple[str, ...]
+    direct: dict[str, int]
+    rest: str | None
+    is_complete: bool
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        cards: Mapping[Path, NetworkCard],
+        stems: Sequence[str] | None,
+        complement: str | None,
+        *,
+        adds_up: bool,
+    ) -> _Layout:
+        available: list[str] = [stem for card in cards.values() for stem in card.stems]
+        twice = {stem for stem in available if available.count(stem) > 1}
+        if twice:
+            raise ModelError(f"model {name!r}: several of its files give {', '.join(sorted(twice))}; remove one")
+        wanted = list(dict.fromkeys(stems)) if stems is not None else available
+        missing = [stem for stem in wanted if stem not in available]
+        if missing or not wanted:
+            raise UsageError(
+                f"model {name!r} has no stem {', '.join(map(repr, missing)) or 'like that'}: "
+                f"it has {', '.join(available)}"
+            )
+        if stems is None and complement is None and adds_up and REST not in available:
+            complement = f"no_{available[0]}" if len(available) == 1 else REST
+        if complement in wanted:
+            raise UsageError(f"the complement cannot be named {complement!r}: that is one of the stems")
+
+        used = {path: card for path, card in cards.items() if set(card.stems) & set(wanted)}
+        known = [stem for card in used.values() for stem in card.stems]
+        transforms = {card.transform for card in used.values()}
+        widest = max(transforms, key=lambda transform: transform.n_bins)
+        if len({(t.sample_rate, t.n_channels, t.n_fft, t.hop) for t in transforms}) > 1:
+            raise ModelError(f"model {name!r}: its networks use different transforms; put them in separate folders")
+        all_known = set(known) == set(available) and (REST in known or len(known) > 1)
+        projects = adds_up and all_known and REST in known
+
+        rest = complement
+        direct_stems = list(wanted)
+        others: list[str] = []
+        if rest is None and projects and REST in wanted:
+            # What is left after all other stems: also what lies above the networks' band.
+            rest = REST
+            direct_stems.remove(REST)
+            others = [stem for stem in known if stem not in wanted]
+        tracks = [[known.index(stem)] for stem in direct_stems]
+        if others:
+            tracks.append([known.index(stem) for stem in others])
+        return cls(
+            files=tuple(used),
+            transform=widest,
+            known=tuple(known),
+            positions=tuple([known.index(stem) for stem in card.stems] for card in used.values()),
+            projects=projects,
+            tracks=tuple(tracks),
+            outputs=(*wanted, complement) if complement is not None else tuple(wanted),
+            direct={stem: index for index, stem in enumerate(direct_stems)},
+            rest=rest,
+            is_complete=rest is not None and not others,
+        )
+
+
+class _Run:
+    """One song on its way through a separator."""
+
+    def __init__(self, separator: Separator, sample_rate: int, n_channels: int) -> None:
+        self.n_channels = n_channels
+        self.n_in = 0
+        self.n_out = 0
+        self._separator = separator
+        self._layout = separator._layout
+        model_rate = separator.transform.sample_rate
+        n_pairs = -(-n_channels // 2)
+        n_tracks = len(self._layout.tracks)
+        self._to_model: Resampler | None = None
+        self._from_model: Resampler | None = None
+        if sample_rate != model_rate:
+            self._to_model = Resampler(sample_rate, model_rate, 2 * n_pairs)
+            self._from_model = Resampler(model_rate, sample_rate, 2 * n_pairs * n_tracks)
+        self._source = SampleQueue()
+        self._chunker = Chunker(separator.plan, (n_pairs, 2))
+        self._joined = OverlapAdd(separator.plan, (n_pairs, n_tracks, 2))
+        self._waiting: list[tuple[Chunk, Float]] = []
+
+    def push(self, block: Float) -> Iterator[dict[str, Float]]:
+        self.n_in += block.shape[1]
+        self._source.push(block)
+        pairs = _to_pairs(block)
+        if self._to_model is not None:
+            pairs = self._to_model.push(pairs)
+        for item in self._chunker.push(pairs):
+            self._waiting.append(item)
+            if len(self._waiting) == self._separator._batch_size:
+                yield self._emit(self._work())
+
+    def flush(self) -> dict[str, Float]:
+        """All that is left."""
+        n_pairs = -(-self.n_channels // 2)
+        if self._to_model is not None:
+            empty = np.zeros((n_pairs, 2, 0), np.float32)
+            self._waiting += self._chunker.push(self._to_model.push(empty, last=True))
+        parts = [np.zeros((n_pairs, len(self._layout.tracks), 2, 0), np.float32)]
+        for item in self._chunker.flush():
+            self._waiting.append(item)
+            parts.append(self._work())
+        return self._emit(np.concatenate(parts, axis=-1), last=True)
+
+    def _work(self) -> Float:
+        """Run the networks on the waiting chunks: samples that are done (P, K, 2, n) at the model's rate."""
+        waiting, self._waiting = self._waiting, []
+        # The last chunk may be shorter than the rest.
+        by_length: dict[int, list[tuple[Chunk, Float]]] = {}
+        for chunk, audio in waiting:
+            by_length.setdefault(chunk.n_frames, []).append((chunk, audio))
+        done = []
+        for group in by_length.values():
+            audio = np.stack([audio for _, audio in group])  # (chunks, P, 2, n)
+            n_tracks = len(self._layout.tracks)
+            core = self._separator.plan.core_of(group[0][0].n_frames)
+            tracks = np.zeros((*audio.shape[:2], n_tracks, 2, core), np.float32)
+            sounding = np.abs(audio).max(axis=(2, 3)) >= _SILENCE
+            if sounding.any():
+                first = group[int(np.argmax(sounding.any(axis=1)))][0]
+                tracks[sounding] = self._separator._estimate(audio[sounding], max(first.start, 0))
+            done += [self._joined.add(chunk, part) for (chunk, _), part in zip(group, tracks, strict=True)]
+        return np.concatenate(done, axis=-1)
+
+    def _emit(self, tracks: Float, *, last: bool = False) -> dict[str, Float]:
+        """Tracks (P, K, 2, n) at the model's rate -> stems (C, m) at the source's."""
+        if self._from_model is not None:
+            tracks = self._from_model.push(tracks, last=last)
+        n_left = len(self._source)
+        n_tracks = tracks.shape[-1]
+        n_out = n_left if last else min(n_tracks, n_left)
+        if n_tracks < n_out:  # the way there and back may round the length
+            tracks = np.pad(tracks, ((0, 0), (0, 0), (0, 0), (0, n_out - n_tracks)))
+        channels = _from_pairs(tracks[..., :n_out], self.n_channels)  # (K, C, m)
+        self.n_out += n_out
+        source = self._source.pop(n_out)
+        stems = {}
+        for name in self._layout.outputs:
+            if name in self._layout.direct:
+                stems[name] = np.ascontiguousarray(channels[self._layout.direct[name]])
+            else:
+                stems[name] = source - channels.sum(axis=0)
+        return stems
+
+
+def _to_pairs(block: Float) -> Float:
+    """(C, N) -> (P, 2, N): neighbouring channels together; one that is left over, or mono, stands on both sides."""
+    if block.shape[0] % 2:
+        block = np.concatenate([block, block[-1:]])
+    return block.reshape(-1, 2, block.shape[1])
+
+
+def _from_pairs(tracks: Float, n_channels: int) -> Float:
+    """(P, K, 2, N) -> (K, C, N), the inverse of `_to_pairs`."""
+    n_pairs, n_tracks, _, n_samples = tracks.shape
+    channels = tracks.transpose(1, 0, 2, 3).reshape(n_tracks, 2 * n_pairs, n_samples)
+    if n_channels % 2:
+        channels[:, -2] = channels[:, -2:].mean(axis=1)
+    return channels[:, :n_channels]
+
+
+def _checked(audio: NDArray[np.floating], what: str, *, at: int = 0, sample_rate: int = 1) -> Float:
+    """A float32 copy of (C, N) samples, all finite."""
+    if audio.ndim != 2 or not 1 <= audio.shape[0] <= 64:
+        hint = "; is it (samples, channels)? Transpose it" if audio.ndim == 2 and audio.shape[1] <= 64 else ""
+        raise AudioError(f"{what} has the shape {audio.shape}: give (channels, samples){hint}")
+    if not np.issubdtype(audio.dtype, np.floating):
+        raise AudioError(f"{what} holds {audio.dtype}: give floating point samples with full scale at 1")
+    result = np.array(audio, np.float32, order="C")
+    if not np.isfinite(result).all():
+        first = int(np.argmin(np.isfinite(result).all(axis=0)))
+        raise AudioError(
+            f"sample {at + first} is not a finite number (NaN or infinite, at {(at + first) / sample_rate:.3f} s): "
+            "repair the source"
+        )
+    return result
+
+
+def _db(amplitude: float) -> float:
+    return float(20 * np.log10(max(amplitude, 1e-12)))

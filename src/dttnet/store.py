@@ -1,0 +1,116 @@
+"""Models by name: where their files are, and the published checkpoints that are known by hash.
+
+A model is a folder with one ONNX file per network (or one such file). The files say what they are; `registry.json`
+adds what only this package can know: the hashes of the files it ships, and of checkpoints others publish.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dttnet.config import NetworkCard
+from dttnet.errors import ModelError
+
+DEFAULT_MODEL = "small"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A model on disk: its name and the files of its networks."""
+
+    name: str
+    files: tuple[Path, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the only file, or of the files' hashes in the order of their names."""
+        hashes = [file_sha256(file) for file in self.files]
+        return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A checkpoint that others publish, and that `dttnet models import` reads."""
+
+    file: str
+    stem: str
+    sha256: str
+    size: int
+    where: str
+    licence: str
+
+
+def registry() -> dict[str, Any]:
+    text = resources.files("dttnet").joinpath("registry.json").read_text(encoding="utf-8")
+    result: dict[str, Any] = json.loads(text)
+    return result
+
+
+def published() -> list[Published]:
+    return [Published(**entry) for entry in registry()["published"]]
+
+
+def shipped() -> list[str]:
+    """Names of the models inside the package."""
+    return sorted(registry()["shipped"])
+
+
+def find(name: str) -> Model:
+    """The model with this name, or in this folder or ONNX file.
+
+    Raises:
+        ModelError: There is none; the message lists the names that are there.
+    """
+    if name in shipped():
+        folder = _weights() / name
+    else:
+        path = Path(name)
+        if path.is_file():
+            return Model(name=path.stem, files=(path,))
+        if not path.is_dir():
+            raise ModelError(
+                f"model {name!r}: neither a model of this package ({', '.join(shipped())}) nor a folder or .onnx file"
+            )
+        folder = path
+    files = tuple(sorted(folder.glob("*.onnx")))
+    if not files:
+        raise ModelError(f"model {name!r}: there is no .onnx file in {folder}")
+    return Model(name=folder.resolve().name, files=files)
+
+
+def check_hashes(model: Model) -> list[str]:
+    """What is wrong with the files of a shipped model, one line each; nothing is known of other models' hashes."""
+    known = registry()["shipped"].get(model.name, {}).get("sha256", {})
+    if not all(file.parent == _weights() / model.name for file in model.files):
+        return []
+    problems = [f"{name}: missing" for name in known if name not in {file.name for file in model.files}]
+    problems += [
+        f"{file.name}: its sha256 is not the one this package was released with"
+        for file in model.files
+        if file_sha256(file) != known.get(file.name)
+    ]
+    return problems
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def probe_input(card: NetworkCard) -> NDArray[np.float32]:
+    """The fixed noise (1, 2C, T, F) that a network is checked with after conversion and by `models verify`."""
+    n_frames = max(32 // card.frame_multiple, 1) * card.frame_multiple
+    shape = (1, 2 * card.transform.n_channels, n_frames, card.transform.n_bins)
+    return np.random.Generator(np.random.PCG64(0)).standard_normal(shape, np.float32)
+
+
+def _weights() -> Path:
+    return Path(str(resources.files("dttnet").joinpath("weights")))

@@ -1,0 +1,1 @@
+"""Training, conversion and export of networks. Part of the extra `dttnet[train]`."""

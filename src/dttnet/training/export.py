@@ -1,0 +1,106 @@
+"""Networks in torch -> ONNX files that the runtime takes, with a parity report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from dttnet.config import NetworkCard
+from dttnet.errors import ModelError
+from dttnet.runtime.onnx import METADATA_KEY, OnnxNetwork
+from dttnet.store import probe_input
+
+# float32 rounding through some thirty layers in another order; a wrong weight or axis is off by 1e-1 and more.
+PARITY_TOLERANCE = 1e-4
+# Weights rounded to 11 bits.
+PARITY_TOLERANCE_FP16 = 1e-2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParityReport:
+    """How far the exported network is from the torch network, on noise."""
+
+    relative_error: float
+    tolerance: float
+
+    def __str__(self) -> str:
+        return (
+            f"parity with torch: relative error {self.relative_error:.1e} "
+            f"(norm of the difference over norm; at most {self.tolerance:.0e} is accepted)"
+        )
+
+
+def export(network: nn.Module, card: NetworkCard, path: Path, *, half_weights: bool = False) -> ParityReport:
+    """Write `network` to the ONNX file `path`, check it against torch, and only then let the file appear.
+
+    Args:
+        network: Packed spectrum (B, 2C, T, F) -> (B, S, 2C, T, F).
+        card: Goes into the file's metadata; its `probe_norm` is filled in.
+        half_weights: Store weights as float16: half the size; they are float32 again when the file is loaded.
+
+    Raises:
+        ModelError: The exported network does not compute what the torch network does.
+    """
+    network.eval()
+    probe = probe_input(card)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(probe)).numpy()
+    card = replace(card, probe_norm=float(np.linalg.norm(expected)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".dttnet-", dir=path.parent) as folder:
+        partial = Path(folder) / path.name
+        _to_onnx(network, torch.from_numpy(probe), partial)
+        model = onnx.load(partial)
+        if half_weights:
+            _halve_weights(model)
+        helper.set_model_props(model, {METADATA_KEY: json.dumps(card.to_dict())})
+        onnx.save(model, partial)
+        report = ParityReport(
+            relative_error=_parity(OnnxNetwork(partial, device="cpu"), probe, expected),
+            tolerance=PARITY_TOLERANCE_FP16 if half_weights else PARITY_TOLERANCE,
+        )
+        if not report.relative_error <= report.tolerance:
+            raise ModelError(f"{path}: not written, the converted network differs: {report}")
+        partial.rename(path)
+    return report
+
+
+def _to_onnx(network: nn.Module, example: torch.Tensor, path: Path) -> None:
+    torch.onnx.export(
+        network,
+        (example,),
+        str(path),
+        input_names=["mixture"],
+        output_names=["stems"],
+        dynamic_axes={"mixture": {0: "batch", 2: "frames"}, "stems": {0: "batch", 3: "frames"}},
+        dynamo=False,
+        opset_version=17,
+    )
+
+
+def _parity(network: OnnxNetwork, probe: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    return float(np.linalg.norm(network(probe) - expected) / np.linalg.norm(expected))
+
+
+def _halve_weights(model: onnx.ModelProto) -> None:
+    """Store float32 initializers of a thousand values and more as float16, behind a Cast that loading folds away."""
+    graph = model.graph
+    casts = []
+    for tensor in list(graph.initializer):
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < 1000:
+            continue
+        name = tensor.name
+        values = numpy_helper.to_array(tensor).astype(np.float16)
+        tensor.CopyFrom(numpy_helper.from_array(values, f"{name}.fp16"))
+        casts.append(helper.make_node("Cast", [f"{name}.fp16"], [name], to=TensorProto.FLOAT))
+    for node in reversed(casts):
+        graph.node.insert(0, node)
