@@ -1,0 +1,146 @@
+"""Fake models and audio files for the tests: small enough that separating a song takes milliseconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import soundfile
+from numpy.typing import ArrayLike, NDArray
+from onnx import TensorProto, helper
+
+from dttnet.config import NetworkCard, Transform
+from dttnet.runtime.onnx import METADATA_KEY
+
+GAINS = {"vocals": 0.5, "drums": 0.3, "bass": 0.1, "other": 0.05}
+"""A four-stem model whose bare estimates do not add up to the mixture."""
+
+
+def gain_model(
+    folder: Path,
+    gains: Mapping[str, float] = GAINS,
+    *,
+    name: str = "network",
+    nan: bool = False,
+    sample_rate: int = 44100,
+    n_fft: int = 512,
+    hop: int = 128,
+    n_bins: int = 200,
+    n_frames: int = 64,
+    frame_multiple: int = 1,
+) -> Path:
+    """Write `folder`/`name`.onnx, a network whose stems are its input spectrum times a number each; return the file.
+
+    By default it sees the lowest 200 of 257 bins, 17.2 kHz at 44.1 kHz. With `nan`, all it gives is NaN.
+    """
+    card = NetworkCard(
+        stems=tuple(gains),
+        transform=Transform(sample_rate=sample_rate, n_fft=n_fft, hop=hop, n_bins=n_bins),
+        n_frames=n_frames,
+        frame_multiple=frame_multiple,
+        licence="Apache-2.0",
+        training_data="none",
+    )
+    factors = np.array([np.nan if nan else gain for gain in gains.values()], np.float32)
+    constants = [
+        onnx.numpy_helper.from_array(np.array([1], np.int64), "axis"),
+        onnx.numpy_helper.from_array(factors.reshape(1, -1, 1, 1, 1), "gains"),
+    ]
+    nodes = [
+        helper.make_node("Unsqueeze", ["mixture", "axis"], ["unsqueezed"]),
+        helper.make_node("Mul", ["unsqueezed", "gains"], ["stems"]),
+    ]
+    mixture = helper.make_tensor_value_info("mixture", TensorProto.FLOAT, ["B", 4, "T", n_bins])
+    stems = helper.make_tensor_value_info("stems", TensorProto.FLOAT, ["B", len(gains), 4, "T", n_bins])
+    model = helper.make_model(
+        helper.make_graph(nodes, "gains", [mixture], [stems], constants),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    helper.set_model_props(model, {METADATA_KEY: json.dumps(card.to_dict())})
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def identity_model(
+    folder: Path,
+    stems: Sequence[str] = ("vocals",),
+    *,
+    name: str = "network",
+    sample_rate: int = 44100,
+    n_fft: int = 512,
+    hop: int = 128,
+    n_bins: int = 200,
+    n_frames: int = 64,
+    frame_multiple: int = 1,
+) -> Path:
+    """A network whose every stem is its input spectrum; see `gain_model`."""
+    return gain_model(
+        folder,
+        dict.fromkeys(stems, 1.0),
+        name=name,
+        sample_rate=sample_rate,
+        n_fft=n_fft,
+        hop=hop,
+        n_bins=n_bins,
+        n_frames=n_frames,
+        frame_multiple=frame_multiple,
+    )
+
+
+def noise(n_samples: int, n_channels: int = 2, *, peak: float = 0.5, seed: int = 0) -> NDArray[np.float64]:
+    """White noise (N, C), so with content at all frequencies, whose highest absolute sample is `peak`."""
+    samples = np.random.default_rng(seed).uniform(-1, 1, (n_samples, n_channels))
+    return samples * (peak / np.abs(samples).max()) if n_samples else samples
+
+
+def read(path: Path) -> tuple[NDArray[np.float64], int]:
+    """Samples (N, C) and the sample rate of a file, not by way of dttnet."""
+    return soundfile.read(path, dtype="float64", always_2d=True)
+
+
+@pytest.fixture(scope="session")
+def four_stems(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a `gain_model` with vocals, drums, bass and other."""
+    return gain_model(tmp_path_factory.mktemp("models") / "four", name="four")
+
+
+@pytest.fixture(scope="session")
+def one_stem(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of an `identity_model` with only vocals."""
+    return identity_model(tmp_path_factory.mktemp("models") / "one", name="one")
+
+
+@pytest.fixture
+def make_audio(tmp_path: Path) -> Callable[..., Path]:
+    """make_audio("song.wav", samples (N, C), rate, format=..., subtype=...): a file in the test's folder."""
+
+    def make(
+        name: str,
+        samples: ArrayLike | None = None,
+        rate: int = 44100,
+        *,
+        subtype: str | None = None,
+        format: str | None = None,  # noqa: A002  # soundfile's word
+    ) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if format is None:
+            format = {"opus": "OGG", "aif": "AIFF"}.get(path.suffix[1:], path.suffix[1:]).upper()  # noqa: A001
+        if subtype is None and path.suffix == ".opus":
+            subtype = "OPUS"
+        values = np.asarray(noise(4410) if samples is None else samples)
+        channels = 1 if values.ndim == 1 else values.shape[1]
+        with soundfile.SoundFile(path, "w", rate, channels, subtype, format=format) as file:
+            # libsndfile's Vorbis encoder keeps all samples of a call on the stack.
+            for start in range(0, len(values), 4096):
+                file.write(values[start : start + 4096])
+        return path
+
+    return make
