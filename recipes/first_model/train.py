@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import queue
 import threading
 import time
@@ -145,7 +146,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     config = DTTNetConfig.from_dict(json.loads(args.config.read_text()))
     transform = Transform(n_bins=config.n_bins)
-    network = DTTNet(config).to(memory_format=torch.channels_last)
+    network = DTTNet(config)
     ema = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=False
     )
@@ -182,7 +183,7 @@ def main() -> None:
     network.train()
     while step < (args.stop_at or args.steps):
         warmup = min(1.0, (step + 1) / 100)
-        rate = args.rate * warmup * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * step / args.steps)))
+        rate = args.rate * warmup * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / args.steps)))
         for group in optimiser.param_groups:
             group["lr"] = rate
         loss = task.loss(source.get())

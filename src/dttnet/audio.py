@@ -11,6 +11,7 @@ import importlib
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -40,6 +41,16 @@ _PYAV_SUFFIXES = frozenset(
     for name in "m4a m4b aac wma ac3 dts ape wv alac mp4 m4v mkv mka webm mov avi wmv 3gp ts mpg mpeg".split(" ")
 )
 AUDIO_SUFFIXES = _PYAV_SUFFIXES | _SNDFILE_SUFFIXES
+
+# What libsndfile's log says of a file that ends early. A size of 2^32 - 1 only means that a program wrote to a pipe.
+_TRUNCATED = (
+    re.compile(r"^\s*(data|SSND|Data Size|riff)\s*: (?!4294967295 )\d+ \(should be", re.MULTILINE),
+    re.compile(r"does not match value from 'ds64' chunk"),
+    re.compile(r"Last page lacks an end-of-stream bit"),
+)
+# libsndfile's count of the samples of a FLAC file that was written to a pipe; python-soundfile cannot read it.
+_UNKNOWN_LENGTH = 1 << 62
+_STEP = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,42 +106,50 @@ def _open_reader(path: Path, stack: contextlib.ExitStack) -> AudioReader:
     except OSError as error:
         raise AudioError(f"{path}: cannot be read ({_reason(error)})") from error
     try:
-        file_ = stack.enter_context(soundfile.SoundFile(os.fspath(path)))
+        file_ = stack.enter_context(soundfile.SoundFile(_system_name(path)))
     except soundfile.SoundFileError as error:
-        not_sndfile = error
+        why = _words(error)
     else:
-        return _SndfileReader(path, file_)
+        if file_.frames < _UNKNOWN_LENGTH:
+            return _SndfileReader(path, file_)
+        why = "its header does not say how long it is"
     try:
         av = importlib.import_module("av")
-    except ImportError:
+    except ImportError as error:
         if path.suffix.lower() in _PYAV_SUFFIXES:
-            raise MissingExtraError(f"{path}: reading {path.suffix.lower()} files", "formats") from not_sndfile
-        raise AudioError(f"{path}: not an audio file that libsndfile can read ({_words(not_sndfile)})") from not_sndfile
+            raise MissingExtraError(f"{path}: reading {path.suffix.lower()} files", "formats") from error
+        raise AudioError(f"{path}: not an audio file that libsndfile can read ({why})") from error
     try:
-        return _PyAVReader(path, av, stack.enter_context(av.open(os.fspath(path))))
-    except (av.FFmpegError, IndexError) as error:
-        raise AudioError(f"{path}: not an audio or video file with sound ({error})") from error
+        # Absolute, or FFmpeg takes what stands before a colon for a protocol.
+        container = stack.enter_context(av.open(os.fspath(path.absolute())))
+    except av.FFmpegError as error:
+        raise AudioError(f"{path}: not an audio or video file ({error.strerror})") from error
+    if not container.streams.audio:
+        raise AudioError(f"{path}: has no sound track")
+    return _PyAVReader(path, av, container)
 
 
 class _SndfileReader:
     def __init__(self, path: Path, file: soundfile.SoundFile) -> None:
         self._path = path
         self._file = file
+        self._n_pending = 0
         self.info = AudioInfo(
             sample_rate=file.samplerate, n_channels=file.channels, n_samples=file.frames, subtype=file.subtype
         )
         self.warnings: list[str] = []
-        # libsndfile repairs a data chunk that promises more than the file holds, and says so only in its log.
-        if re.search(r"data\s*:.*should be", file.extra_info):
-            self.warnings.append(f"{path}: truncated: it holds less audio than its header says")
+        # libsndfile takes what is there of a file that promises more, and says so only in its log.
+        if any(pattern.search(file.extra_info) for pattern in _TRUNCATED):
+            self.warnings.append(f"{path}: truncated: the file ends before its audio does; the stems have what is there")
 
     def blocks(self) -> Iterator[Float]:
         n_read = 0
         try:
-            while len(block := self._file.read(BLOCK, dtype="float32", always_2d=True)):
+            while len(block := self._read()):
                 n_read += len(block)
                 yield np.ascontiguousarray(block.T)
         except soundfile.SoundFileError as error:
+            n_read += self._n_pending
             at_s = n_read / self.info.sample_rate
             raise AudioError(f"{self._path}: damaged after {at_s:.1f} s ({_words(error)})") from error
         if n_read < (self.info.n_samples or 0):
@@ -138,6 +157,18 @@ class _SndfileReader:
                 f"{self._path}: truncated: {n_read} of {self.info.n_samples} samples are there; "
                 "the stems have what is there"
             )
+
+    def _read(self) -> NDArray[np.float32]:
+        """The next (N, C), at most BLOCK, in steps that tell where in a damaged file reading stopped."""
+        parts = []
+        self._n_pending = 0
+        while self._n_pending < BLOCK:
+            part = self._file.read(_STEP, dtype="float32", always_2d=True)
+            if not len(part):
+                break
+            parts.append(part)
+            self._n_pending += len(part)
+        return np.concatenate(parts) if parts else part
 
 
 class _PyAVReader:
@@ -175,7 +206,7 @@ class _PyAVReader:
             pending += [converted.to_ndarray() for converted in to_float.resample(None)]
         except self._av.FFmpegError as error:
             at_s = n_read / self.info.sample_rate
-            raise AudioError(f"{self._path}: damaged after {at_s:.1f} s ({error})") from error
+            raise AudioError(f"{self._path}: damaged after {at_s:.1f} s ({error.strerror})") from error
         if pending:
             yield np.concatenate(pending, axis=1)
 
@@ -217,7 +248,7 @@ class Encoding:
     Attributes:
         format: File format, and the files' suffix.
         depth: Of WAV and FLAC; None is the source's or better.
-        mp3_bitrate_kbps: Constant bit rate of MP3.
+        mp3_bitrate_kbps: Constant bit rate of MP3; what MP3 has at most is 160 below 32 kHz and 64 below 16 kHz.
     """
 
     format: Format = "wav"
@@ -288,27 +319,37 @@ class StemWriter:
         self._n_samples = 0
         self._stack = contextlib.ExitStack()
         self._spools: dict[str, IO[bytes]] = {}
+        self._new_folders: list[Path] = []
         if source.n_channels > _MAX_CHANNELS[encoding.format]:
             raise AudioError(
-                f"{encoding.format} holds at most {_MAX_CHANNELS[encoding.format]} channels, "
-                f"the source has {source.n_channels}: write wav or flac"
+                f"{next(iter(self._paths.values()))}: {encoding.format} holds at most "
+                f"{_MAX_CHANNELS[encoding.format]} channels, the source has {source.n_channels}: write wav"
             )
 
     def __enter__(self) -> Self:
         try:
             for stem, path in self._paths.items():
                 with _naming(path):
-                    path.parent.mkdir(parents=True, exist_ok=True)
+                    self._make_folder(path.parent)
+                    if path.is_dir():
+                        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
                     spool = tempfile.TemporaryFile(dir=path.parent, prefix=".dttnet-")
                     self._spools[stem] = self._stack.enter_context(spool)
         except BaseException:
-            self._stack.close()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):  # closing flushes: a full disk has been reported by then
             self._stack.close()
+        for folder in reversed(self._new_folders):
+            with contextlib.suppress(OSError):  # not empty: all went well
+                folder.rmdir()
+
+    def _make_folder(self, folder: Path) -> None:
+        self._new_folders += [place for place in (*reversed(folder.parents), folder) if not place.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, stems: Mapping[str, Float]) -> None:
         """Append (C, N) to every stem."""
@@ -324,8 +365,7 @@ class StemWriter:
         """Encode all stems and let the files appear."""
         report = WriteReport(peak=self._peak, rounding=None if self._encoding.is_lossy else 0.0)
         if self._subtype not in ("FLOAT", "DOUBLE"):
-            # The highest sample an integer of this depth holds; a little less where a codec will overshoot.
-            limit = 1 - 2.0**-23
+            limit = 1 - 2.0**-23  # the highest 24-bit sample
             if self._peak > limit:
                 report.gain = limit / self._peak
                 report.warnings.append(
@@ -340,7 +380,8 @@ class StemWriter:
         partials: dict[str, Path] = {}
         try:
             for stem, path in self._paths.items():
-                partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+                # Not made of the output's name, which may be as long as a name can be.
+                partial = path.with_name(f".dttnet-{os.getpid()}-{id(self):x}-{stem}.partial")
                 partials[stem] = partial
                 with _naming(path):
                     error = self._encode(self._spools[stem], partial, rate, report.gain)
@@ -382,7 +423,7 @@ class StemWriter:
                         stop = start + 4096 if self._encoding.is_lossy else None
                         file.write(samples[start:stop])
                 n_written += len(samples)
-        with soundfile.SoundFile(os.fspath(partial)) as written:
+        with soundfile.SoundFile(_system_name(partial)) as written:
             if not self._encoding.is_lossy and written.frames != n_written:
                 raise OSError(errno.ENOSPC, "fewer samples on disk than were written")
         return error
@@ -401,7 +442,7 @@ class StemWriter:
             options = {"compression_level": _LOSSY_LEVEL[encoding.format]}
             container = "OGG"
         return soundfile.SoundFile(
-            os.fspath(partial),
+            _system_name(partial),
             "w",
             samplerate=rate,
             channels=self._source.n_channels,
@@ -425,7 +466,8 @@ def _write_integers(file: soundfile.SoundFile, samples: Float, bits: int) -> flo
 def _mp3_level(bitrate_kbps: int, rate: int) -> float:
     """libsndfile's compression level for a constant bit rate: linear between the rates that MPEG 1, 2 or 2.5 has."""
     highest, lowest = (320, 32) if rate >= 32000 else (160, 8) if rate >= 16000 else (64, 8)
-    return (highest - min(max(bitrate_kbps, lowest), highest)) / (highest - lowest)
+    # At exactly 1 libsndfile refuses; it rounds bit rates down to those there are.
+    return min((highest - min(max(bitrate_kbps, lowest), highest)) / (highest - lowest), 0.9999)
 
 
 @contextlib.contextmanager
@@ -441,6 +483,12 @@ def _naming(path: Path) -> Iterator[None]:
         raise AudioError(
             f"{path}: cannot be written ({_words(error) or 'no space left?'}; {free_mb:.0f} MB are free)"
         ) from error
+
+
+def _system_name(path: Path) -> str | bytes:
+    """For libsndfile: python-soundfile encodes strictly, and takes "-" for standard input."""
+    name = os.fspath(path.absolute())
+    return name if sys.platform == "win32" else os.fsencode(name)
 
 
 def _reason(error: OSError) -> str:

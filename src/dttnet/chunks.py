@@ -141,9 +141,10 @@ def _round_up(value: int, multiple: int) -> int:
 class SampleQueue:
     """First in, first out, on the last axis. Pushing costs nothing; reading joins what was pushed."""
 
-    def __init__(self) -> None:
+    def __init__(self, leading_shape: tuple[int, ...]) -> None:
         self._blocks: deque[Float] = deque()
         self._n_samples = 0
+        self._nothing = np.zeros((*leading_shape, 0), np.float32)
 
     def __len__(self) -> int:
         return self._n_samples
@@ -156,6 +157,8 @@ class SampleQueue:
 
     def peek(self, n_samples: int) -> Float:
         """The next `n_samples`, which must be there. They stay in the queue."""
+        if not n_samples:
+            return self._nothing
         if len(self._blocks) > 1 and self._blocks[0].shape[-1] < n_samples:
             joined = np.concatenate(list(self._blocks), axis=-1)
             self._blocks = deque([joined])
@@ -172,7 +175,7 @@ class SampleQueue:
 
     def pop(self, n_samples: int) -> Float:
         """The next `n_samples`, which must be there, taken out."""
-        samples = self.peek(n_samples) if n_samples else self._blocks[0][..., :0]
+        samples = self.peek(n_samples)
         self.drop(n_samples)
         return samples
 
@@ -184,7 +187,7 @@ class Chunker:
         self.plan = plan
         self.n_samples = 0
         self._leading_shape = leading_shape
-        self._queue = SampleQueue()
+        self._queue = SampleQueue(leading_shape)
         self._queue.push(self._zeros(plan.n_fft))
         self._index = 0
 

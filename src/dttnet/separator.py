@@ -230,7 +230,7 @@ class Separator:
         n_done = 0
         with open_audio(path) as reader, StemWriter(outputs, encoding, reader.info) as writer:
             rate = reader.info.sample_rate
-            source = SampleQueue()
+            source = SampleQueue((reader.info.n_channels,))
 
             def blocks() -> Iterator[Float]:
                 for block in reader.blocks():
@@ -385,7 +385,7 @@ class _Run:
         if sample_rate != model_rate:
             self._to_model = Resampler(sample_rate, model_rate, 2 * n_pairs)
             self._from_model = Resampler(model_rate, sample_rate, 2 * n_pairs * n_tracks)
-        self._source = SampleQueue()
+        self._source = SampleQueue((n_channels,))
         self._chunker = Chunker(separator.plan, (n_pairs, 2))
         self._joined = OverlapAdd(separator.plan, (n_pairs, n_tracks, 2))
         self._waiting: list[tuple[Chunk, Float]] = []

@@ -38,14 +38,22 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """A checkpoint that others publish, and that `dttnet models import` reads."""
+    """A checkpoint of the paper's networks that others publish, and that `dttnet models import` reads.
+
+    Attributes:
+        size, sha256: None where they are not known.
+        where: Where a person gets it.
+    """
 
     file: str
     stem: str
-    sha256: str
-    size: int
+    size: int | None
+    sha256: str | None
     where: str
-    licence: str
+
+
+PUBLISHED_LICENCE = "none stated by those who publish it"
+PUBLISHED_TRAINING_DATA = "MUSDB18-HQ, which is for non-commercial use"
 
 
 def registry() -> dict[str, Any]:

@@ -11,7 +11,7 @@ import io
 import pickle
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,9 +21,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from dttnet.config import DTTNetConfig, Transform
+from dttnet.config import DTTNetConfig, NetworkCard, Transform
 from dttnet.errors import ModelError
 from dttnet.nn.dttnet import DTTNet
+from dttnet.store import PUBLISHED_LICENCE, PUBLISHED_TRAINING_DATA, Published, file_sha256, published
+from dttnet.training.export import ParityReport, export
 
 # Reference name -> our name, in this order.
 _NAMES = (
@@ -50,6 +52,7 @@ _NAMES = (
 _TRANSFORM_KEYS = ("window", "freq_pad")
 # The published files say nothing of it; all of them are trained with it.
 _DEFAULT_N_FFT = 6144
+PAPER_FRAMES = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +86,44 @@ def load_reference(path: Path) -> Imported:
         }
     )
     return Imported(network=network.eval(), config=config, transform=transform)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """What `convert` made."""
+
+    path: Path
+    card: NetworkCard
+    report: ParityReport
+    published: Published | None
+
+
+def convert(path: Path, stems: Sequence[str], folder: Path) -> Conversion:
+    """Convert a reference checkpoint into an ONNX file of the model `folder`, named after its stems.
+
+    Raises:
+        ModelError: See `load_reference`; or the number of stems is not that of the network.
+    """
+    imported = load_reference(path)
+    if len(stems) != imported.config.n_stems:
+        raise ModelError(f"{path}: the network gives {imported.config.n_stems} stems, but {len(stems)} are named")
+    sha256 = file_sha256(path)
+    known = next((entry for entry in published() if entry.sha256 == sha256), None)
+    unknown = "unknown: ask whoever gave you the file"
+    card = NetworkCard(
+        stems=tuple(stems),
+        transform=imported.transform,
+        n_frames=PAPER_FRAMES,
+        frame_multiple=imported.config.frame_multiple,
+        hyperparameters={"network": "DTTNet", **imported.config.to_dict()},
+        licence=PUBLISHED_LICENCE if known else unknown,
+        training_data=PUBLISHED_TRAINING_DATA if known else unknown,
+        source=f"{known.file}: {known.where}" if known else path.name,
+        source_sha256=sha256,
+    )
+    target = folder / f"{'-'.join(stems)}.onnx"
+    report = export(imported.network, card, target)
+    return Conversion(path=target, card=card, report=report, published=known)
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:

@@ -1,0 +1,143 @@
+"""The commands `dttnet models ...`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dttnet.errors import MissingExtraError, ModelError
+from dttnet.exit_codes import with_exit_codes
+
+if TYPE_CHECKING:
+    from dttnet.config import NetworkCard
+    from dttnet.store import Model
+
+
+@click.group()
+def models() -> None:
+    """The models there are, and how to bring your own."""
+
+
+@models.command("list")
+@with_exit_codes
+def list_() -> None:
+    """Models of this package, and published checkpoints that `models import` reads."""
+    from dttnet import store
+    from dttnet.runtime.onnx import read_card
+
+    click.echo("In this package (use with `dttnet separate -n NAME`):\n")
+    for name in store.shipped():
+        model = store.find(name)
+        default = " (default)" if name == store.DEFAULT_MODEL else ""
+        for file in model.files:
+            card = read_card(file)
+            click.echo(f"  {name}{default}: {', '.join(card.stems)}")
+            click.echo(f"    {_facts(card, file)}")
+            click.echo(f"    licence: {card.licence}")
+            click.echo(f"    training data: {card.training_data}")
+            click.echo(f"    quality: {card.quality or 'not measured'}")
+    click.echo("\nPublished by others (get the file, then `dttnet models import FILE --stem STEM -o FOLDER`):\n")
+    for entry in store.published():
+        click.echo(f"  {entry.file}: {entry.stem}; {entry.where}")
+    click.echo(f"\n  Licence of all of these: {store.PUBLISHED_LICENCE}. Trained on {store.PUBLISHED_TRAINING_DATA}.")
+
+
+@models.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Everything the files say, as JSON.")
+@with_exit_codes
+def show(name: str, *, as_json: bool) -> None:
+    """All that is known of the model NAME (a name of `models list`, a folder or a file)."""
+    from dttnet import store
+    from dttnet.runtime.onnx import read_card
+
+    model = store.find(name)
+    cards = [(file, read_card(file)) for file in model.files]
+    if as_json:
+        networks = [{"file": str(file), "sha256": store.file_sha256(file), **card.to_dict()} for file, card in cards]
+        click.echo(json.dumps({"name": model.name, "sha256": model.sha256, "networks": networks}, indent=2))
+        return
+    for file, card in cards:
+        click.echo(f"{model.name}: {', '.join(card.stems)}")
+        for title, value in (
+            ("file", file),
+            ("sha256", store.file_sha256(file)),
+            ("size, band", _facts(card, file)),
+            ("licence", card.licence),
+            ("training data", card.training_data),
+            ("quality", card.quality or "not measured"),
+            ("source", card.source or "unknown"),
+            ("source sha256", card.source_sha256 or "-"),
+            ("transform", ", ".join(f"{key} {number}" for key, number in card.transform.to_dict().items())),
+            ("network", ", ".join(f"{key} {number}" for key, number in card.hyperparameters.items())),
+        ):
+            click.echo(f"  {title + ':':15} {value}")
+
+
+@models.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@with_exit_codes
+def verify(names: tuple[str, ...]) -> None:
+    """Check the models of this package, or NAME...: their hashes, that they load, and that they compute what their
+    source computed."""
+    from dttnet import store
+
+    problems = []
+    for name in names or store.shipped():
+        model = store.find(name)
+        found = [*store.check_hashes(model), *_check_outputs(model)]
+        problems += [f"{name}: {problem}" for problem in found]
+        if not found:
+            click.echo(f"{name}: ok ({len(model.files)} file{'s' * (len(model.files) > 1)}, sha256 {model.sha256})")
+    if problems:
+        raise ModelError("\n".join(problems))
+
+
+@models.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--stem", required=True, help="What the network separates (several: a,b, in the order of its outputs).")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the model.")
+@with_exit_codes
+def import_(file: Path, *, stem: str, out: Path) -> None:
+    """Convert a published checkpoint (Lightning, state dict or safetensors) of a DTTNet.
+
+    Networks of several stems imported into one folder make one model: `dttnet separate -n FOLDER`.
+    """
+    try:
+        from dttnet.training.checkpoint import convert
+    except ImportError as error:
+        raise MissingExtraError("Importing checkpoints", "train") from error
+
+    result = convert(file, [name.strip() for name in stem.split(",")], out)
+    click.echo(f"{result.path}: {_facts(result.card, result.path)}")
+    click.echo(f"  {result.report}")
+    click.echo(f"  source sha256: {result.card.source_sha256}")
+    if result.published is not None:
+        click.echo(f"  recognised as {result.published.file}")
+    click.echo(f"  licence: {result.card.licence}; training data: {result.card.training_data}")
+    click.echo(f"Use it with: dttnet separate -n {out} SONG")
+
+
+def _facts(card: NetworkCard, file: Path) -> str:
+    size_mb = file.stat().st_size / 1e6
+    return f"{size_mb:.1f} MB, {card.transform.sample_rate} Hz, stems up to {card.transform.band_limit_hz / 1000:.1f} kHz"
+
+
+def _check_outputs(model: Model) -> list[str]:
+    import numpy as np
+
+    from dttnet.runtime.onnx import OnnxNetwork
+    from dttnet.store import probe_input
+
+    problems = []
+    for file in model.files:
+        network = OnnxNetwork(file, device="cpu")
+        norm = float(np.linalg.norm(network(probe_input(network.card))))
+        # Weights stored as float16 move the output by up to 1 %; a damaged file by more.
+        if not abs(norm - network.card.probe_norm) <= 1e-2 * network.card.probe_norm:
+            problems.append(f"{file.name}: its output differs from that of its source: norm {norm:.6g} in place of "
+                            f"{network.card.probe_norm:.6g}")
+    return problems

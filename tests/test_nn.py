@@ -1,0 +1,204 @@
+"""The networks against the reference implementation, and their export."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import reference
+import torch
+
+from dttnet.config import DTTNetConfig, NetworkCard, Transform
+from dttnet.errors import ModelError
+from dttnet.nn.dttnet import DTTNet
+from dttnet.nn.tfc_tdf import join_subbands, split_subbands
+from dttnet.runtime.onnx import OnnxNetwork, read_card
+from dttnet.separator import Separator
+from dttnet.training.checkpoint import _rename
+from dttnet.training.export import export
+
+# What the project promises; float32 rounding gives 3e-7.
+TOLERANCE = 1e-4
+
+NETWORKS = {"tiny": reference.TINY, "vocals": reference.VOCALS, "bass": reference.BASS}
+
+
+def reference_network(config: DTTNetConfig) -> DTTNet:
+    network = DTTNet(config)
+    state = {
+        _rename(name): torch.from_numpy(values)
+        for name, values in reference.weights(config).items()
+        if name not in ("window", "freq_pad")
+    }
+    counters = {name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}
+    network.load_state_dict(state | counters)
+    return network.eval()
+
+
+def run(network: DTTNet, packed_ft: np.ndarray) -> np.ndarray:
+    """In the layout of the reference: (B, C, F, T) -> (B, S * C, F, T)."""
+    with torch.no_grad():
+        return network(torch.from_numpy(packed_ft).transpose(2, 3)).flatten(1, 2).transpose(2, 3).numpy()
+
+
+def relative_error(ours: np.ndarray, golden: np.ndarray) -> float:
+    return float(np.linalg.norm(ours - golden) / np.linalg.norm(golden))
+
+
+def card(config: DTTNetConfig, **changes: object) -> NetworkCard:
+    values: dict[str, object] = {
+        "stems": tuple(f"stem{index}" for index in range(config.n_stems)),
+        "transform": Transform(n_bins=config.n_bins),
+        "n_frames": 64,
+        "frame_multiple": config.frame_multiple,
+        "licence": "none: random weights",
+        "training_data": "none",
+    }
+    return NetworkCard(**(values | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_names_and_shapes_are_those_of_the_reference(name: str) -> None:
+    golden = json.loads((reference.GOLDEN / f"dttnet_{name}_state_dict.json").read_text())
+    counters = {key for key in golden if key.endswith("num_batches_tracked")}
+    assert {key: tuple(shape) for key, shape in golden.items() if key not in counters} == reference.shapes(
+        NETWORKS[name]
+    )
+
+
+def test_tiny_network_computes_what_the_reference_computes() -> None:
+    golden = np.load(reference.GOLDEN / "dttnet_tiny.npz")
+    assert relative_error(run(reference_network(reference.TINY), golden["x"]), golden["y"]) <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["vocals", "bass"])
+def test_paper_networks_compute_what_the_reference_computes(name: str) -> None:
+    golden = np.load(reference.GOLDEN / f"dttnet_{name}.npz")
+    config = NETWORKS[name]
+    y = run(reference_network(config), reference.noise((1, 4, config.n_bins, 256), 2))
+    assert relative_error(y[:, :, ::16, ::8], golden["y_sub"]) <= TOLERANCE
+    assert np.linalg.norm(y) == pytest.approx(float(golden["y_norm"]), rel=TOLERANCE)
+
+
+@pytest.mark.parametrize(("name", "n_parameters"), [("vocals", 4_958_468), ("bass", 4_184_388)])
+def test_paper_networks_have_the_papers_number_of_parameters(name: str, n_parameters: int) -> None:
+    golden = np.load(reference.GOLDEN / f"dttnet_{name}.npz")
+    assert sum(p.numel() for p in DTTNet(NETWORKS[name]).parameters()) == n_parameters == int(golden["n_params"])
+
+
+def test_reference_inference_is_repeated_through_our_own_chunking(tmp_path: Path) -> None:
+    golden = np.load(reference.GOLDEN / "dttnet_waveform.npz")
+    path = tmp_path / "waveform.onnx"
+    export(reference_network(reference.WAVEFORM), card(reference.WAVEFORM, stems=("vocals",)), path)
+    separator = Separator(
+        str(path), stems=["vocals"], overlap=0, chunk_frames=64, chunk_edges="reflect", device="cpu", threads=2
+    )
+    y = separator.separate(reference.noise((2, 150000), 3), 44100)["vocals"]
+    assert relative_error(y[:, ::5], golden["y_sub"]) <= TOLERANCE
+    assert np.linalg.norm(y) == pytest.approx(float(golden["y_norm"]), rel=TOLERANCE)
+
+
+VARIANTS = {
+    "no bottleneck": {"bottleneck_factor": None},
+    "no scales": {"n_scales": 0},
+    "three scales": {"n_scales": 3},
+    "no dual path": {"n_dual_path_layers": 0},
+    "one head": {"n_heads": 1},
+    "gru": {"rnn": "gru"},
+    "group norm": {"norm": "group"},
+    "instance norm": {"norm": "instance"},
+    "kernel 5": {"kernel_size": 5},
+    "kernel 1": {"kernel_size": 1},
+    "joint, in sub-bands": {"n_stems": 4, "n_subbands": 2, "spectrum_skip": True},
+    "mask": {"n_stems": 2, "mask": True, "compression": 0.3},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_hyper_parameter_can_be_exported_with_free_batch_and_frames(variant: str, tmp_path: Path) -> None:
+    config = DTTNetConfig(
+        **{"n_bins": 64, "growth": 8, "convs_per_block": 1, "bottleneck_factor": 2, "n_dual_path_layers": 1}  # type: ignore[arg-type]
+        | VARIANTS[variant]
+    )
+    torch.manual_seed(0)
+    network = DTTNet(config).eval()
+    path = tmp_path / "network.onnx"
+    transform = Transform(n_fft=256, hop=64, n_bins=64)
+    report = export(network, card(config, transform=transform), path)
+    assert report.relative_error <= TOLERANCE
+    for batch, n_frames in ((1, 8), (3, 24)):
+        x = reference.noise((batch, 4, n_frames, 64), batch)
+        with torch.no_grad():
+            expected = network(torch.from_numpy(x)).numpy()
+        assert expected.shape == (batch, config.n_stems, 4, n_frames, 64)
+        assert relative_error(OnnxNetwork(path, device="cpu")(x), expected) <= TOLERANCE
+
+
+def test_the_exported_file_says_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.onnx"
+    made = card(reference.TINY, transform=Transform(n_fft=256, hop=64, n_bins=64), quality="9 dB on nothing")
+    export(reference_network(reference.TINY), made, path)
+    read = read_card(path)
+    assert read.probe_norm > 0
+    assert read.to_dict() == made.to_dict() | {"probe_norm": read.probe_norm}
+
+
+def test_half_precision_weights_halve_the_file(tmp_path: Path) -> None:
+    network = reference_network(reference.TINY)
+    made = card(reference.TINY, transform=Transform(n_fft=256, hop=64, n_bins=64))
+    export(network, made, tmp_path / "full.onnx")
+    report = export(network, made, tmp_path / "half.onnx", half_weights=True)
+    assert 0 < report.relative_error <= report.tolerance
+    # The graph itself and small tensors stay as they are.
+    assert (tmp_path / "half.onnx").stat().st_size < 0.6 * (tmp_path / "full.onnx").stat().st_size
+
+
+def test_a_network_that_does_not_survive_the_export_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_weights(path: Path) -> onnx.ModelProto:
+        model = onnx.load_model(path)
+        tensor = max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+        tensor.raw_data = bytes(len(tensor.raw_data))
+        return model
+
+    monkeypatch.setattr("dttnet.training.export.onnx.load", break_weights)
+    made = card(reference.TINY, transform=Transform(n_fft=256, hop=64, n_bins=64))
+    with pytest.raises(ModelError, match="differs"):
+        export(reference_network(reference.TINY), made, tmp_path / "broken.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_subbands_are_stacked_channel_by_channel_and_join_again() -> None:
+    x = torch.arange(2 * 2 * 3 * 8, dtype=torch.float32).reshape(2, 2, 3, 8)
+    split = split_subbands(x, 4)
+    assert split.shape == (2, 8, 3, 2)
+    assert torch.equal(split[:, 5], x[:, 1, :, 2:4])
+    assert torch.equal(join_subbands(split, 4), x)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"growth": 0}, "growth"),
+        ({"kernel_size": 2}, "kernel_size must be odd"),
+        ({"n_heads": 5}, "n_heads"),
+        ({"n_bins": 2047}, "n_bins"),
+        ({"bottleneck_factor": 0}, "bottleneck_factor"),
+        ({"bottleneck_factor": 4096}, "bottleneck_factor"),
+        ({"rnn": "transformer"}, "rnn must be"),
+        ({"norm": "layer"}, "norm must be"),
+        ({"compression": 0.0}, "compression"),
+    ],
+)
+def test_impossible_networks_are_refused(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        DTTNetConfig(**values)  # type: ignore[arg-type]
+
+
+def test_values_a_newer_version_may_write_are_refused_by_name() -> None:
+    with pytest.raises(ModelError, match="attention"):
+        DTTNetConfig.from_dict({"attention": True})
