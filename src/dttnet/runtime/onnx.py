@@ -69,8 +69,6 @@ def _open_on(path: Path, device: str, threads: int | None) -> tuple[str, ort.Inf
     options.intra_op_num_threads = threads or 0
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # Between two chunks the cores belong to the transforms (and to other programs), not to spinning threads.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
 
     available = available_devices()
     if device == "auto":

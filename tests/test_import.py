@@ -1,0 +1,229 @@
+"""Checkpoints of other programs: what is read, what is refused, and that nothing in them runs."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import reference
+import torch
+from click.testing import CliRunner
+from safetensors.torch import save_file
+
+from dttnet.cli import main
+from dttnet.config import DTTNetConfig
+from dttnet.errors import ModelError
+from dttnet.runtime.onnx import read_card
+from dttnet.store import file_sha256, find
+from dttnet.training.checkpoint import load_reference
+
+SMALL = DTTNetConfig(growth=8, n_bins=64, convs_per_block=1, bottleneck_factor=4, n_dual_path_layers=1)
+
+
+def state(config: DTTNetConfig = SMALL, n_fft: int = 6144) -> dict[str, torch.Tensor]:
+    tensors = {name: torch.from_numpy(values) for name, values in reference.weights(config, n_fft).items()}
+    counters = {
+        name.replace("running_var", "num_batches_tracked"): torch.tensor(7)
+        for name in tensors
+        if name.endswith("running_var")
+    }
+    return tensors | counters
+
+
+def without_transform(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor for name, tensor in tensors.items() if name not in ("window", "freq_pad")}
+
+
+def saved(path: Path, content: Any) -> Path:
+    torch.save(content, path)
+    return path
+
+
+class Hyperparameters:
+    """Stands for the objects of other packages that Lightning keeps in its files."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+
+FORMS = {
+    "lightning": lambda tensors: {"state_dict": tensors, "epoch": 4082, "optimizer_states": [{"lr": 1e-3}]},
+    "lightning with foreign objects": lambda tensors: {"state_dict": tensors, "hyper_parameters": Hyperparameters(3)},
+    "plain": lambda tensors: tensors,
+    "plain without the transform": without_transform,
+    "under model.": lambda tensors: {f"model.{name}": tensor for name, tensor in tensors.items()},
+    "under module.model.": lambda tensors: {f"module.model.{name}": tensor for name, tensor in tensors.items()},
+    "compiled": lambda tensors: {"state_dict": {f"_orig_mod.{name}": tensor for name, tensor in tensors.items()}},
+    "half precision": lambda tensors: {
+        name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()
+    },
+    "beside other networks": lambda tensors: {
+        **{f"net.{name}": tensor for name, tensor in tensors.items()},
+        "loss.window": torch.zeros(3),
+    },
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_that_is_published_gives_the_same_network(form: str, tmp_path: Path) -> None:
+    tensors = state()
+    imported = load_reference(saved(tmp_path / "x.ckpt", FORMS[form](tensors)))
+    assert imported.config == SMALL
+    assert imported.transform.n_fft == 6144
+    x = torch.from_numpy(reference.noise((1, 4, 16, 64), 9))
+    plain = load_reference(saved(tmp_path / "plain.ckpt", tensors))
+    with torch.no_grad():
+        difference = (imported.network(x) - plain.network(x)).norm() / plain.network(x).norm()
+    # Half-precision weights have 11 bits.
+    assert difference <= (5e-3 if form == "half precision" else 0)
+
+
+def test_safetensors_are_read_too(tmp_path: Path) -> None:
+    save_file(state(), tmp_path / "x.safetensors")
+    assert load_reference(tmp_path / "x.safetensors").config == SMALL
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        reference.TINY,
+        reference.WAVEFORM,
+        DTTNetConfig(n_bins=64, growth=8, convs_per_block=2, bottleneck_factor=None, n_dual_path_layers=0, n_heads=1),
+        DTTNetConfig(n_bins=96, growth=16, n_scales=3, kernel_size=5, bottleneck_factor=2, rnn="gru", n_heads=4),
+        DTTNetConfig(n_bins=32, growth=16, n_scales=1, convs_per_block=1, bottleneck_factor=2, n_stems=4),
+    ],
+    ids=["tiny", "waveform", "no bottleneck", "gru", "four stems"],
+)
+def test_every_hyper_parameter_is_read_off_the_shapes(config: DTTNetConfig, tmp_path: Path) -> None:
+    assert load_reference(saved(tmp_path / "x.ckpt", state(config))).config == config
+
+
+@pytest.mark.parametrize("n_fft", [4096, 6144])
+@pytest.mark.parametrize("key", ["window", "freq_pad"])
+def test_the_transform_is_read_off_either_of_its_tensors(n_fft: int, key: str, tmp_path: Path) -> None:
+    tensors = without_transform(state()) | {key: state(n_fft=n_fft)[key]}
+    transform = load_reference(saved(tmp_path / "x.ckpt", tensors)).transform
+    assert transform.n_fft == n_fft
+
+
+class Bomb:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.write_text, (self.target, "boom"))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_nothing_in_a_file_is_executed(tmp_path: Path, zipped: bool) -> None:
+    target = tmp_path / "boom"
+    content = {"state_dict": state(), "callbacks": Bomb(target)}
+    pickle.loads(pickle.dumps(Bomb(target)))
+    assert target.read_text() == "boom"  # the bomb works in a careless program
+    target.unlink()
+    torch.save(content, tmp_path / "x.ckpt", _use_new_zipfile_serialization=zipped)
+    assert load_reference(tmp_path / "x.ckpt").config == SMALL
+    assert not target.exists()
+
+
+def test_an_error_lists_what_is_missing_unexpected_and_of_the_wrong_shape(tmp_path: Path) -> None:
+    tensors = state()
+    del tensors["us.0.0.weight"]
+    tensors["us.0.0.extra"] = torch.zeros(2)
+    tensors["us.1.0.bias"] = torch.zeros(3)
+    tensors["ds.0.0.bias"] = torch.full((16,), float("nan"))
+    with pytest.raises(ModelError) as caught:
+        load_reference(saved(tmp_path / "x.ckpt", tensors))
+    message = str(caught.value)
+    assert "x.ckpt" in message
+    assert "1 missing: up.0.0.weight" in message
+    assert "1 unexpected: us.0.0.extra" in message
+    assert "1 of the wrong shape: us.1.0.bias is (3,), must be (8,)" in message
+    assert "1 with NaN or infinite values: ds.0.0.bias" in message
+
+
+def test_other_networks_are_refused_by_what_they_hold(tmp_path: Path) -> None:
+    path = saved(tmp_path / "x.ckpt", {"encoder.weight": torch.zeros(3)})
+    with pytest.raises(ModelError, match=r"not a DTTNet.*encoder\.weight"):
+        load_reference(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04broken"], ids=["empty", "text", "zip"])
+def test_files_that_are_no_checkpoints_are_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "x.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"x\.ckpt: not a checkpoint"):
+        load_reference(path)
+
+
+def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path / "x.ckpt", state())
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ModelError, match="not a checkpoint"):
+        load_reference(path)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"nothing\.ckpt: cannot be read"):
+        load_reference(tmp_path / "nothing.ckpt")
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(main, ["models", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_imported_networks_make_one_model_that_verifies(tmp_path: Path) -> None:
+    source = saved(tmp_path / "vocals.ckpt", state())
+    folder = tmp_path / "mine"
+    output = run("import", str(source), "--stem", "vocals", "-o", str(folder))
+    assert "parity with torch" in output
+    assert file_sha256(source) in output
+    run("import", str(source), "--stem", "bass", "-o", str(folder))
+    model = find(str(folder))
+    assert [file.name for file in model.files] == ["bass.onnx", "vocals.onnx"]
+    card = read_card(folder / "vocals.onnx")
+    assert card.stems == ("vocals",)
+    assert card.source_sha256 == file_sha256(source)
+    assert card.n_frames == 256
+    assert DTTNetConfig.from_dict({k: v for k, v in card.hyperparameters.items() if k != "network"}) == SMALL
+    assert "ok (2 files" in run("verify", str(folder))
+    shown = json.loads(run("show", str(folder), "--json"))
+    assert [network["stems"] for network in shown["networks"]] == [["bass"], ["vocals"]]
+    assert "licence:" in run("show", str(folder))
+
+
+def test_verify_notices_a_changed_weight(tmp_path: Path) -> None:
+    run("import", str(saved(tmp_path / "v.ckpt", state())), "--stem", "vocals", "-o", str(tmp_path / "m"))
+    path = tmp_path / "m" / "vocals.onnx"
+    data = bytearray(path.read_bytes())
+    # One weight that no folding changes, wherever it stands in the file.
+    weight = state()["encoding_blocks.0.tdf.0.weight"].numpy()
+    at = data.find(np.float32(weight.ravel()[0]).tobytes())
+    assert at > 0
+    data[at : at + 4] = np.float32(1e3).tobytes()
+    path.write_bytes(data)
+    result = CliRunner().invoke(main, ["models", "verify", str(tmp_path / "m")])
+    assert result.exit_code == 3
+    assert "its output differs" in result.output
+
+
+def test_import_says_when_the_number_of_stems_is_wrong(tmp_path: Path) -> None:
+    source = saved(tmp_path / "v.ckpt", state())
+    result = CliRunner().invoke(main, ["models", "import", str(source), "--stem", "a,b", "-o", str(tmp_path / "m")])
+    assert result.exit_code == 3
+    assert "gives 1 stems, but 2 are named" in result.output
+    assert not (tmp_path / "m").exists()
+
+
+def test_published_checkpoints_are_listed_with_where_to_get_them_and_their_licence() -> None:
+    output = run("list")
+    for name in ("vocalsg32_ep4082.ckpt", "bassg32_ep2935.ckpt", "otherg32_ep3605.ckpt"):
+        assert name in output
+    assert "junyuchen-cjy/DTTNet-Pytorch" in output
+    assert "none stated" in output
