@@ -140,7 +140,7 @@ class _SndfileReader:
         self.warnings: list[str] = []
         # libsndfile takes what is there of a file that promises more, and says so only in its log.
         if any(pattern.search(file.extra_info) for pattern in _TRUNCATED):
-            self.warnings.append(f"{path}: truncated: the file ends before its audio does; the stems have what is there")
+            self.warnings.append(f"{path}: truncated: it ends before its audio does; the stems have what is there")
 
     def blocks(self) -> Iterator[Float]:
         n_read = 0

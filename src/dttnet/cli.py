@@ -3,51 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from dttnet import exit_codes
 from dttnet.errors import DttnetError
+from dttnet.exit_codes import with_exit_codes
+from dttnet.models_cli import models
 
 if TYPE_CHECKING:
     from dttnet.audio import Encoding
     from dttnet.jobs import Job
     from dttnet.separator import FileReport, Separator
 
-P = ParamSpec("P")
-
-EXIT_SOME_FAILED = 1
-EXIT_INTERRUPTED = 130
-
-
-def _with_exit_codes(command: Callable[P, None]) -> Callable[P, None]:
-    """Errors of this package become one line on standard error and their exit code."""
-
-    @functools.wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except DttnetError as error:
-            click.echo(f"dttnet: {error}", err=True)
-            sys.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo("dttnet: interrupted; unfinished files were removed", err=True)
-            sys.exit(EXIT_INTERRUPTED)
-
-    return wrapped
-
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dttnet")
 def main() -> None:
     """Music source separation: vocals, drums, bass and everything else of a song."""
+
+
+main.add_command(models)
 
 
 @main.command()
@@ -68,7 +51,7 @@ def main() -> None:
 @click.option("--raw", is_flag=True, help="The networks' bare estimates: they need not add up to the song.")
 @click.option("--skip-existing", is_flag=True, help="Leave out songs whose files are all there.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per song on standard output.")
-@_with_exit_codes
+@with_exit_codes
 def separate(
     inputs: tuple[str, ...],
     *,
@@ -106,9 +89,11 @@ def separate(
     complement = f"no_{two_stems}" if two_stems is not None else "rest" if rest else None
     wanted = [two_stems] if two_stems is not None else stems.split(",") if stems is not None else None
     encoding = Encoding(format=format_, depth=depth, mp3_bitrate_kbps=mp3_bitrate)
-    sources = jobs.find_inputs(inputs)
+    model = model or store.DEFAULT_MODEL
+    # A second run over the same folder must not separate the stems of the first.
+    sources = jobs.find_inputs(inputs, leave_out=[out, out / store.find(model).name])
     separator = Separator(
-        model or store.DEFAULT_MODEL,
+        model,
         stems=[stem.strip() for stem in wanted] if wanted is not None else None,
         complement=complement,
         adds_up=not raw,
@@ -129,7 +114,7 @@ def separate(
     if failed:
         if len(planned) > 1:
             click.echo(f"dttnet: {failed} of {len(planned)} songs failed", err=True)
-        sys.exit(EXIT_SOME_FAILED)
+        sys.exit(exit_codes.SOME_FAILED)
 
 
 def _run(planned: list[Job], separator: Separator, encoding: Encoding, *, skip_existing: bool, as_json: bool) -> int:
@@ -150,14 +135,16 @@ def _run(planned: list[Job], separator: Separator, encoding: Encoding, *, skip_e
                     report = separator.separate_file(job.source, job.outputs, encoding=encoding, progress=progress)
             except DttnetError as error:
                 failed += 1
-                record |= {"status": "failed", "error": str(error)}
-                click.echo(f"dttnet: {error}", err=True)
+                message = str(error) if str(job.source) in str(error) else f"{job.source}: {error}"
+                record |= {"status": "failed", "error": message}
+                click.echo(f"dttnet: {message}", err=True)
             else:
                 seconds = time.perf_counter() - started
                 record |= _facts_of(report, seconds)
                 _print_result(title, record)
         if as_json:
-            click.echo(json.dumps(record, ensure_ascii=False))
+            # ASCII: names may hold bytes that are no text, and the terminal's encoding may lack letters.
+            click.echo(json.dumps(record))
     return failed
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,28 +32,35 @@ class Job:
         return all(path.exists() for path in self.outputs.values())
 
 
-def find_inputs(arguments: Sequence[str]) -> list[Path]:
+def find_inputs(arguments: Sequence[str], *, leave_out: Sequence[Path] = ()) -> list[Path]:
     """Files as they are named; the audio files of folders, with those below; what globs match. In order, each once.
+
+    Args:
+        arguments: Of the command line.
+        leave_out: Folders for outputs: what is in one is no input, unless it is named or searched itself.
 
     Raises:
         UsageError: A folder or a glob has no audio file. Files that are not there are left for the work to report.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
+            apart = [place.resolve() for place in leave_out if path.resolve() in place.resolve().parents]
             files = [file for file in sorted(path.rglob("*")) if _is_audio(file)]
+            files = [file for file in files if not any(place in file.resolve().parents for place in apart)]
             if not files:
                 raise UsageError(f"{argument}: the folder holds no audio files")
         elif not path.exists() and _MAGIC.search(argument):
-            files = sorted(_match(path))
-            files = [file for file in files if file.is_file()]
+            files = [file for file in _match(path) if file.is_file()]
             if not files:
                 raise UsageError(f"{argument}: no file matches")
         else:
             files = [path]
-        found.update(dict.fromkeys(files))
-    return list(found)
+        for file in files:
+            # One file by two ways is one song, but a link with another name is meant as another song.
+            found.setdefault(file.parent.resolve() / file.name, file)
+    return list(found.values())
 
 
 def plan(
@@ -75,7 +83,10 @@ def plan(
     for source in inputs:
         outputs = {}
         for stem in stems:
-            name = template.format(track=source.stem, stem=stem, ext=ext, model=model)
+            try:
+                name = template.format(track=source.stem, stem=stem, ext=ext, model=model)
+            except (ValueError, LookupError) as error:  # a format specification that fits no text
+                raise UsageError(f"--filename {template!r}: {error}") from error
             path = out / model / name
             if ".." in Path(name).parts or Path(name).is_absolute():
                 raise UsageError(f"--filename {template!r}: {name!r} leads out of the output folder")
@@ -100,14 +111,13 @@ def _check_template(template: str, *, several_stems: bool) -> None:
 
 
 def _check_collisions(jobs: Sequence[Job]) -> None:
-    inputs = {job.source.resolve() for job in jobs}
+    inputs = {_key(job.source) for job in jobs}
     taken: dict[str, Path] = {}
     for job in jobs:
         for path in job.outputs.values():
-            if path.resolve() in inputs:
+            key = _key(path)
+            if key in inputs:
                 raise UsageError(f"{path}: would overwrite an input; choose another -o or --filename")
-            # As file systems that ignore case see it.
-            key = str(path.resolve()).casefold()
             other = taken.setdefault(key, job.source)
             if other != job.source:
                 raise UsageError(
@@ -116,9 +126,17 @@ def _check_collisions(jobs: Sequence[Job]) -> None:
                 )
 
 
-def _match(pattern: Path) -> Iterator[Path]:
+def _key(path: Path) -> str:
+    """The same for two names that some file system takes for one: many ignore case, or how an accent is composed."""
+    return unicodedata.normalize("NFC", str(path.resolve())).casefold()
+
+
+def _match(pattern: Path) -> list[Path]:
     root = Path(pattern.anchor)
-    return root.glob(str(pattern.relative_to(root)))
+    try:
+        return sorted(root.glob(str(pattern.relative_to(root))))
+    except ValueError as error:  # "**" as part of a name
+        raise UsageError(f"{pattern}: {error}") from error
 
 
 def _is_audio(path: Path) -> bool:
