@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import math
 import os
 import re
 import shutil
@@ -48,7 +49,7 @@ _TRUNCATED = (
     re.compile(r"does not match value from 'ds64' chunk"),
     re.compile(r"Last page lacks an end-of-stream bit"),
 )
-# libsndfile's count of the samples of a FLAC file that was written to a pipe; python-soundfile cannot read it.
+# libsndfile's count is the highest integer where the header does not say, as in FLAC that was written to a pipe.
 _UNKNOWN_LENGTH = 1 << 62
 _STEP = 4096
 
@@ -106,13 +107,9 @@ def _open_reader(path: Path, stack: contextlib.ExitStack) -> AudioReader:
     except OSError as error:
         raise AudioError(f"{path}: cannot be read ({_reason(error)})") from error
     try:
-        file_ = stack.enter_context(soundfile.SoundFile(_system_name(path)))
+        return _SndfileReader(path, stack.enter_context(_Sequential(_system_name(path))))
     except soundfile.SoundFileError as error:
         why = _words(error)
-    else:
-        if file_.frames < _UNKNOWN_LENGTH:
-            return _SndfileReader(path, file_)
-        why = "its header does not say how long it is"
     try:
         av = importlib.import_module("av")
     except ImportError as error:
@@ -126,16 +123,32 @@ def _open_reader(path: Path, stack: contextlib.ExitStack) -> AudioReader:
         raise AudioError(f"{path}: not an audio or video file ({error.strerror})") from error
     if not container.streams.audio:
         raise AudioError(f"{path}: has no sound track")
+    if container.streams.audio[0].codec_context.format is None:
+        raise AudioError(f"{path}: not an audio or video file (it looks like one, but holds no samples)")
     return _PyAVReader(path, av, container)
 
 
+class _Sequential(soundfile.SoundFile):  # type: ignore[misc]  # it has no types
+    """A file that is only read from its start to its end.
+
+    python-soundfile seeks to where it is after each read of a seekable file. In MP3 of variable bit rate that place is
+    a guess, which puts thousands of wrong samples after each block; in FLAC of unknown length it is an error.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
 class _SndfileReader:
-    def __init__(self, path: Path, file: soundfile.SoundFile) -> None:
+    def __init__(self, path: Path, file: _Sequential) -> None:
         self._path = path
         self._file = file
         self._n_pending = 0
         self.info = AudioInfo(
-            sample_rate=file.samplerate, n_channels=file.channels, n_samples=file.frames, subtype=file.subtype
+            sample_rate=file.samplerate,
+            n_channels=file.channels,
+            n_samples=file.frames if file.frames < _UNKNOWN_LENGTH else None,
+            subtype=file.subtype,
         )
         self.warnings: list[str] = []
         # libsndfile takes what is there of a file that promises more, and says so only in its log.
@@ -224,9 +237,10 @@ class Resampler:
     def push(self, block: Float, *, last: bool = False) -> Float:
         """(..., N) -> (..., N'): what can be said of the output so far; `last` brings the rest."""
         leading = block.shape[:-1]
-        interleaved = np.ascontiguousarray(block.reshape(-1, block.shape[-1]).T)
+        # Sizes are spelled out: -1 means nothing to an empty array.
+        interleaved = np.ascontiguousarray(block.reshape(math.prod(leading), block.shape[-1]).T)
         out = self._stream.resample_chunk(interleaved, last=last)
-        return np.ascontiguousarray(out.T).reshape(*leading, -1)
+        return np.ascontiguousarray(out.T).reshape(*leading, len(out))
 
 
 Format = Literal["wav", "flac", "mp3", "ogg", "opus"]
@@ -365,9 +379,9 @@ class StemWriter:
         """Encode all stems and let the files appear."""
         report = WriteReport(peak=self._peak, rounding=None if self._encoding.is_lossy else 0.0)
         if self._subtype not in ("FLOAT", "DOUBLE"):
-            limit = 1 - 2.0**-23  # the highest 24-bit sample
-            if self._peak > limit:
-                report.gain = limit / self._peak
+            # The highest 24-bit sample is one step below 1, but for that step alone nothing is lowered.
+            if self._peak > 1:
+                report.gain = (1 - 2.0**-23) / self._peak
                 report.warnings.append(
                     f"all stems lowered by {-20 * np.log10(report.gain):.2f} dB, or the loudest would have clipped "
                     "(float32 files keep the level)"
