@@ -34,6 +34,9 @@ REST = "other"
 DEFAULT_OVERLAP = 0.25
 DEFAULT_FRAMES = 512
 
+# More are surely samples in the place of channels.
+MAX_CHANNELS = 64
+
 # Half a step of 24-bit samples. A chunk that stays below it is silence, and its stems are zero.
 _SILENCE = 2.0**-24
 
@@ -147,7 +150,7 @@ class Separator:
         Raises:
             AudioError: The array has another shape, or holds NaN or infinite samples.
         """
-        mix = _checked(mix, "mix")
+        _check_form(mix, "mix")
         n_channels, n_samples = mix.shape
         result = {name: np.empty((n_channels, n_samples), np.float32) for name in self.stems}
         done = 0
@@ -183,7 +186,9 @@ class Separator:
             raise AudioError(f"sample_rate is {sample_rate}: give {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz")
         run: _Run | None = None
         for raw in blocks:
-            block = _checked(raw, "block", at=run.n_in if run else 0, sample_rate=sample_rate)
+            _check_form(raw, "block")
+            block = np.array(raw, np.float32, order="C")  # a copy: the caller may use its buffer again
+            _check_samples(block, run.n_in if run else 0, sample_rate)
             if run is None:
                 run = _Run(self, sample_rate, block.shape[0])
             elif block.shape[0] != run.n_channels:
@@ -458,7 +463,7 @@ def _to_pairs(block: Float) -> Float:
     """(C, N) -> (P, 2, N): neighbouring channels together; one that is left over, or mono, stands on both sides."""
     if block.shape[0] % 2:
         block = np.concatenate([block, block[-1:]])
-    return block.reshape(-1, 2, block.shape[1])
+    return block.reshape(block.shape[0] // 2, 2, block.shape[1])
 
 
 def _from_pairs(tracks: Float, n_channels: int) -> Float:
@@ -470,21 +475,22 @@ def _from_pairs(tracks: Float, n_channels: int) -> Float:
     return channels[:, :n_channels]
 
 
-def _checked(audio: NDArray[np.floating], what: str, *, at: int = 0, sample_rate: int = 1) -> Float:
-    """A float32 copy of (C, N) samples, all finite."""
-    if audio.ndim != 2 or not 1 <= audio.shape[0] <= 64:
-        hint = "; is it (samples, channels)? Transpose it" if audio.ndim == 2 and audio.shape[1] <= 64 else ""
+def _check_form(audio: NDArray[np.floating], what: str) -> None:
+    if audio.ndim != 2 or not 1 <= audio.shape[0] <= MAX_CHANNELS:
+        transposed = audio.ndim == 2 and 1 <= audio.shape[1] <= MAX_CHANNELS
+        hint = "; is it (samples, channels)? Transpose it" if transposed else ""
         raise AudioError(f"{what} has the shape {audio.shape}: give (channels, samples){hint}")
     if not np.issubdtype(audio.dtype, np.floating):
         raise AudioError(f"{what} holds {audio.dtype}: give floating point samples with full scale at 1")
-    result = np.array(audio, np.float32, order="C")
-    if not np.isfinite(result).all():
-        first = int(np.argmin(np.isfinite(result).all(axis=0)))
+
+
+def _check_samples(block: Float, position: int, sample_rate: int) -> None:
+    finite = np.isfinite(block)
+    if not finite.all():
+        at = position + int(np.argmin(finite.all(axis=0)))
         raise AudioError(
-            f"sample {at + first} is not a finite number (NaN or infinite, at {(at + first) / sample_rate:.3f} s): "
-            "repair the source"
+            f"sample {at} is not a finite number (NaN or infinite, at {at / sample_rate:.3f} s): repair the source"
         )
-    return result
 
 
 def _db(amplitude: float) -> float:
