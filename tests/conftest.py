@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -137,7 +138,8 @@ def make_audio(tmp_path: Path) -> Callable[..., Path]:
             subtype = "OPUS"
         values = np.asarray(noise(4410) if samples is None else samples)
         channels = 1 if values.ndim == 1 else values.shape[1]
-        with soundfile.SoundFile(path, "w", rate, channels, subtype, format=format) as file:
+        # As bytes, or soundfile refuses names that are no text.
+        with soundfile.SoundFile(os.fsencode(path), "w", rate, channels, subtype, format=format) as file:
             # libsndfile's Vorbis encoder keeps all samples of a call on the stack.
             for start in range(0, len(values), 4096):
                 file.write(values[start : start + 4096])

@@ -142,6 +142,8 @@ def test_pyav_reads_every_sample_of_lossless_files(tmp_path: Path, picture: bool
     decoded, header, warnings = decode(path)
     np.testing.assert_array_equal(decoded, samples.astype(np.float32))
     assert (header.sample_rate, header.n_channels, warnings) == (48000, 2, [])
+    # Containers count in coarser steps than samples: milliseconds, or frames of 4096.
+    assert header.n_samples == pytest.approx(300001, abs=4096)
 
 
 @pytest.mark.parametrize("n_samples", [441, 44100, 44101])

@@ -196,7 +196,7 @@ class _PyAVReader:
         self.info = AudioInfo(
             sample_rate=context.sample_rate,
             n_channels=context.layout.nb_channels,
-            n_samples=None,
+            n_samples=round(container.duration * context.sample_rate / 1e6) if container.duration else None,
             subtype={"flt": "FLOAT", "fltp": "", "dbl": "DOUBLE"}.get(context.format.name, ""),
         )
         self.warnings: list[str] = []
@@ -378,14 +378,13 @@ class StemWriter:
     def finish(self) -> WriteReport:
         """Encode all stems and let the files appear."""
         report = WriteReport(peak=self._peak, rounding=None if self._encoding.is_lossy else 0.0)
-        if self._subtype not in ("FLOAT", "DOUBLE"):
-            # The highest 24-bit sample is one step below 1, but for that step alone nothing is lowered.
-            if self._peak > 1:
-                report.gain = (1 - 2.0**-23) / self._peak
-                report.warnings.append(
-                    f"all stems lowered by {-20 * np.log10(report.gain):.2f} dB, or the loudest would have clipped "
-                    "(float32 files keep the level)"
-                )
+        # The highest 24-bit sample is one step below 1, but for that step alone nothing is lowered.
+        if self._subtype not in ("FLOAT", "DOUBLE") and self._peak > 1:
+            report.gain = (1 - 2.0**-23) / self._peak
+            report.warnings.append(
+                f"all stems lowered by {-20 * np.log10(report.gain):.2f} dB, or the loudest would have clipped "
+                "(float32 files keep the level)"
+            )
         rate = self._encoding.sample_rate(self._source)
         if rate != self._source.sample_rate:
             report.warnings.append(

@@ -179,7 +179,7 @@ def _progress(title: str) -> Iterator[Callable[[int, int | None], None]]:
     with tqdm(total=None, desc=title, leave=False, disable=None, bar_format=bar_format, file=sys.stderr) as bar:
 
         def update(done: int, total: int | None) -> None:
-            bar.total = max(total or 0, done)
+            bar.total = max(total, done) if total is not None else None
             bar.update(done - bar.n)
 
         yield update
