@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import onnx
 import pytest
@@ -104,6 +106,26 @@ def noise(n_samples: int, n_channels: int = 2, *, peak: float = 0.5, seed: int =
 def read(path: Path) -> tuple[NDArray[np.float64], int]:
     """Samples (N, C) and the sample rate of a file, not by way of dttnet."""
     return soundfile.read(path, dtype="float64", always_2d=True)
+
+
+def write_av(path: Path, samples: NDArray[np.float64], rate: int, codec: str, *, picture: bool = False) -> None:
+    """A file that FFmpeg encodes from (N, 1 or 2), with a picture track before the sound if asked."""
+    layout = "mono" if samples.shape[1] == 1 else "stereo"
+    with av.open(str(path), "w") as container:
+        if picture:
+            video = container.add_stream("mpeg4", rate=25)
+            video.width = video.height = 32
+            video.pix_fmt = "yuv420p"
+        stream = container.add_stream(codec, rate=rate, layout=layout)
+        if picture:
+            frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
+            container.mux([*video.encode(frame), *video.encode(None)])
+        values = np.rint(samples.T * 32768).clip(-32768, 32767).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(values), format="s16p", layout=layout)
+        frame.sample_rate = rate
+        frame.time_base = Fraction(1, rate)
+        frame.pts = 0
+        container.mux([*stream.encode(frame), *stream.encode(None)])
 
 
 @pytest.fixture(scope="session")

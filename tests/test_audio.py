@@ -7,7 +7,6 @@ import resource
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -16,7 +15,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from conftest import noise, read
+from conftest import noise, read, write_av
 from dttnet import audio
 from dttnet.audio import AudioInfo, Encoding, Resampler, StemWriter, open_audio
 from dttnet.errors import AudioError, MissingExtraError, UsageError
@@ -46,25 +45,6 @@ def encode(
     with StemWriter(paths, encoding or Encoding(), source or info()) as writer:
         writer.write({stem: samples.T.astype(np.float32) for stem, samples in stems.items()})
         return writer.finish()
-
-
-def write_av(path: Path, samples: NDArray[np.float64], rate: int, codec: str, *, picture: bool = False) -> None:
-    """A file that FFmpeg encodes from (N, 2), with a picture track before the sound if asked."""
-    with av.open(str(path), "w") as container:
-        if picture:
-            video = container.add_stream("mpeg4", rate=25)
-            video.width = video.height = 32
-            video.pix_fmt = "yuv420p"
-        stream = container.add_stream(codec, rate=rate, layout="stereo")
-        if picture:
-            frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
-            container.mux([*video.encode(frame), *video.encode(None)])
-        values = np.rint(samples.T * 32768).clip(-32768, 32767).astype(np.int16)
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(values), format="s16p", layout="stereo")
-        frame.sample_rate = rate
-        frame.time_base = Fraction(1, rate)
-        frame.pts = 0
-        container.mux([*stream.encode(frame), *stream.encode(None)])
 
 
 # Reading
@@ -155,6 +135,15 @@ def test_pyav_reads_aac_in_place(tmp_path: Path, n_samples: int) -> None:
     assert n_samples <= len(samples) < n_samples + 1024
     # As above: the codec's error stays below, a sample of delay would make 0.031.
     assert np.abs(samples[1000 : n_samples - 1000] - tone[1000:-1000]).max(initial=0) < 0.02
+
+
+def test_a_file_whose_channels_change_on_the_way_is_an_error(tmp_path: Path) -> None:
+    for layout in ("mono", "stereo"):
+        write_av(tmp_path / f"{layout}.aac", noise(44100, 1 if layout == "mono" else 2), 44100, "aac")
+    path = tmp_path / "both.aac"
+    path.write_bytes((tmp_path / "stereo.aac").read_bytes() + (tmp_path / "mono.aac").read_bytes())
+    with pytest.raises(AudioError, match=r"both\.aac: damaged after 1\.0 s \(sample rate or channels change"):
+        decode(path)
 
 
 def test_names_that_look_like_protocols_are_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -209,6 +209,8 @@ class _PyAVReader:
         n_read = 0
         try:
             for frame in self._container.decode(self._stream):
+                if (frame.sample_rate, frame.layout.nb_channels) != (self.info.sample_rate, self.info.n_channels):
+                    raise ValueError("sample rate or channels change on the way")
                 for converted in to_float.resample(frame):
                     pending.append(converted.to_ndarray())
                     n_pending += pending[-1].shape[1]
@@ -217,9 +219,10 @@ class _PyAVReader:
                     yield np.concatenate(pending, axis=1)
                     pending, n_pending = [], 0
             pending += [converted.to_ndarray() for converted in to_float.resample(None)]
-        except self._av.FFmpegError as error:
+        except (self._av.FFmpegError, ValueError) as error:
             at_s = n_read / self.info.sample_rate
-            raise AudioError(f"{self._path}: damaged after {at_s:.1f} s ({error.strerror})") from error
+            reason = getattr(error, "strerror", None) or error
+            raise AudioError(f"{self._path}: damaged after {at_s:.1f} s ({reason})") from error
         if pending:
             yield np.concatenate(pending, axis=1)
 
@@ -259,9 +262,11 @@ _RF64_LIMIT = (1 << 32) - (1 << 16)
 class Encoding:
     """How stems are written.
 
+    Files of all formats have exactly as many samples as were given: MP3, Ogg and Opus carry what to cut off.
+
     Attributes:
         format: File format, and the files' suffix.
-        depth: Of WAV and FLAC; None is the source's or better.
+        depth: Of WAV and FLAC; None is the source's or better. FLAC has 24 bits at most.
         mp3_bitrate_kbps: Constant bit rate of MP3; what MP3 has at most is 160 below 32 kHz and 64 below 16 kHz.
     """
 
@@ -382,7 +387,7 @@ class StemWriter:
         if self._subtype not in ("FLOAT", "DOUBLE") and self._peak > 1:
             report.gain = (1 - 2.0**-23) / self._peak
             report.warnings.append(
-                f"all stems lowered by {-20 * np.log10(report.gain):.2f} dB, or the loudest would have clipped "
+                f"all stems lowered by {-20 * np.log10(report.gain):.3g} dB, or the loudest would have clipped "
                 "(float32 files keep the level)"
             )
         rate = self._encoding.sample_rate(self._source)
