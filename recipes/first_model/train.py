@@ -30,6 +30,8 @@ STEMS = ("vocals", "drums", "bass", "other")
 # Level of a stem in the mixture, in dB of full scale (RMS), before the spread below: a typical pop balance.
 LEVEL_DB = {"vocals": -20.0, "drums": -20.0, "bass": -20.5, "other": -20.0}
 LEVEL_SPREAD_DB = 4.5
+# Vocals are what most people want, and what is hardest to get from few singers.
+LOSS_WEIGHT = {"vocals": 2.0, "drums": 1.0, "bass": 1.0, "other": 1.0}
 # How often each kind of pool is drawn, within its stem; pools of less than a quarter of an hour less often.
 POOL_WEIGHTS = {"album": 1.0, "notes": 0.8, "hits": 1.0, "soundfont": 1.0, "sung": 1.0, "speech": 0.5}
 
@@ -125,7 +127,8 @@ class Task:
         estimate = torch.view_as_complex(out.unflatten(2, (n_channels, 2)).permute(0, 1, 2, 5, 4, 3).contiguous())
         full = torch.nn.functional.pad(estimate, (0, 0, 0, t.n_fft // 2 + 1 - t.n_bins))
         audio = torch.istft(full.flatten(0, 2), t.n_fft, t.hop, window=self.window, length=n_samples)
-        return (audio.view_as(stems) - stems).abs().mean()
+        weights = torch.tensor([LOSS_WEIGHT[stem] for stem in STEMS])
+        return ((audio.view_as(stems) - stems).abs().mean((0, 2, 3)) * weights).sum() / weights.sum()
 
 
 def main() -> None:
