@@ -75,9 +75,7 @@ def test_steps_keep_the_frames_on_one_grid(plan: ChunkPlan, n_samples: int) -> N
 @given(plans, lengths.filter(bool))
 def test_divided_by_their_sum_the_weights_are_one_everywhere(plan: ChunkPlan, n_samples: int) -> None:
     joined = OverlapAdd(plan, ())
-    parts = [
-        joined.add(chunk, np.ones(plan.core_of(chunk.n_frames), np.float32)) for chunk in plan.chunks(n_samples)
-    ]
+    parts = [joined.add(chunk, np.ones(plan.core_of(chunk.n_frames), np.float32)) for chunk in plan.chunks(n_samples)]
     total = np.concatenate(parts)
     assert len(total) >= n_samples
     # A sum of up to ten float32 products, divided by the same sum.
@@ -122,7 +120,7 @@ def test_a_waiting_track_needs_no_more_memory_than_a_chunk() -> None:
 
 @pytest.mark.parametrize("overlap", [-0.1, 0.91, float("nan")])
 def test_overlaps_outside_0_to_09_are_refused(overlap: float) -> None:
-    with pytest.raises(UsageError, match="from 0 to 0.9"):
+    with pytest.raises(UsageError, match=r"from 0 to 0\.9"):
         ChunkPlan(n_fft=16, hop=4, n_frames=12, overlap=overlap)
 
 

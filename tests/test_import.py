@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import reference
 import torch
 from click.testing import CliRunner
 from safetensors.torch import save_file
 
+import reference
 from dttnet.cli import main
 from dttnet.config import DTTNetConfig
 from dttnet.errors import ModelError

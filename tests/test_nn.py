@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import reference
 import torch
 
+import reference
 from dttnet.config import DTTNetConfig, NetworkCard, Transform
 from dttnet.errors import ModelError
 from dttnet.nn.dttnet import DTTNet

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import gain_model, identity_model, noise
 from numpy.typing import NDArray
 
+from conftest import gain_model, identity_model, noise
 from dttnet import AudioError, DeviceError, ModelError, Separator, UsageError
 from dttnet.config import Transform
 from dttnet.stft import istft, stft

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import reference
 
+import reference
 from dttnet.config import Transform
 from dttnet.errors import ModelError
 from dttnet.stft import istft, pack, stft, unpack

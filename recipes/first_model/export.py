@@ -1,6 +1,6 @@
 """Turn a run of `train.py` into a model that `dttnet separate -n` takes.
 
-    python recipes/first_model/export.py RUN/checkpoint.pt MODEL.onnx [--quality "..."]
+python recipes/first_model/export.py RUN/checkpoint.pt MODEL.onnx [--quality "..."]
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from dttnet.nn.dttnet import DTTNet
 from dttnet.training.export import export
 
 TRAINING_DATA = (
-    "One album (CC0), single instrument notes, drum hits, sung syllables and read speech under CC0, CC BY, MIT or public "
-    "domain, and two General MIDI sound fonts (MIT), mixed at random; see the model's card for every source"
+    "One album (CC0), single instrument notes, drum hits, sung syllables and read speech under CC0, CC BY, MIT or "
+    "public domain, and two General MIDI sound fonts (MIT), mixed at random; see the model's card for every source"
 )
 
 

@@ -14,17 +14,13 @@ from numpy.typing import NDArray
 Float = NDArray[np.float32]
 
 
-def project(estimates: Float, mixture: Float) -> Float:
-    """Add an equal share of what is missing to every estimate.
+def project(estimates: Float, mixture: Float) -> None:
+    """Move the estimates, in place, so that they add up: each by an equal share of what is missing.
 
     Args:
-        estimates: (B, S, ...). Not modified.
+        estimates: (B, S, ...); afterwards their sum over S is the mixture, to float32 rounding.
         mixture: (B, ...).
-
-    Returns:
-        (B, S, ...) with a sum over S that is the mixture, to float32 rounding.
     """
     missing = mixture - estimates.sum(axis=1)
     missing /= estimates.shape[1]
-    result: Float = estimates + missing[:, None]
-    return result
+    estimates += missing[:, None]

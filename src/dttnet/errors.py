@@ -1,10 +1,10 @@
 """Everything dttnet raises on purpose.
 
     DttnetError
-    ├── UsageError        the call or the command line makes no sense        exit code 2
-    ├── AudioError        this input or output file cannot be done           exit code 1
-    ├── ModelError        a model file is missing, broken or does not fit    exit code 3
-    └── DeviceError a package, device or engine is not there           exit code 3
+    ├── UsageError             the call or the command line makes no sense        exit code 2
+    ├── AudioError             this input or output cannot be done                exit code 1
+    ├── ModelError             a model is missing, broken or does not fit         exit code 3
+    └── DeviceError            a device, an engine or a package is not there      exit code 3
         └── MissingExtraError  an optional dependency is not installed            exit code 3
 
 Each message names the file or the value, says what is wrong with it and what to do.

@@ -123,7 +123,9 @@ def import_(file: Path, *, stem: str, out: Path) -> None:
 
 def _facts(card: NetworkCard, file: Path) -> str:
     size_mb = file.stat().st_size / 1e6
-    return f"{size_mb:.1f} MB, {card.transform.sample_rate} Hz, stems up to {card.transform.band_limit_hz / 1000:.1f} kHz"
+    return (
+        f"{size_mb:.1f} MB, {card.transform.sample_rate} Hz, stems up to {card.transform.band_limit_hz / 1000:.1f} kHz"
+    )
 
 
 def _check_outputs(model: Model) -> list[str]:
@@ -138,6 +140,8 @@ def _check_outputs(model: Model) -> list[str]:
         norm = float(np.linalg.norm(network(probe_input(network.card))))
         # Weights stored as float16 move the output by up to 1 %; a damaged file by more.
         if not abs(norm - network.card.probe_norm) <= 1e-2 * network.card.probe_norm:
-            problems.append(f"{file.name}: its output differs from that of its source: norm {norm:.6g} in place of "
-                            f"{network.card.probe_norm:.6g}")
+            problems.append(
+                f"{file.name}: its output differs from that of its source: norm {norm:.6g} in place of "
+                f"{network.card.probe_norm:.6g}"
+            )
     return problems

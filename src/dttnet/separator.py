@@ -247,7 +247,10 @@ class Separator:
                     writer.write(part)
                     n_part = part[self.stems[0]].shape[1]
                     if n_part:
-                        missing = source.pop(n_part) - sum(part.values())
+                        # In float64, or the subtraction would add errors of its own.
+                        missing = source.pop(n_part).astype(np.float64)
+                        for samples in part.values():
+                            missing -= samples
                         null = max(null, float(np.abs(missing).max()))
                     n_done += n_part
             except AudioError as error:
@@ -280,7 +283,7 @@ class Separator:
             at_s = start / self.transform.sample_rate
             raise ModelError(f"model {self.model.name!r}: the network gave NaN or infinite values at {at_s:.1f} s")
         if self._layout.projects:
-            estimates = project(estimates, mixture)
+            project(estimates, mixture)
         tracks = np.stack([estimates[:, members].sum(axis=1) for members in self._layout.tracks], axis=1)
         return istft(unpack(tracks), self.transform)[..., half:-half]
 

@@ -57,7 +57,11 @@ class OnnxNetwork:
 
     def __call__(self, packed: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, 2C, T, F) -> (B, S, 2C, T, F)."""
-        (out,) = self._session.run(None, {self._input: packed})
+        try:
+            (out,) = self._session.run(None, {self._input: packed})
+        except Exception as error:  # onnxruntime's exceptions share no public root
+            reason = str(error).splitlines()[0]
+            raise ModelError(f"the network failed on {self.device}, out of memory? ({reason})") from error
         result: NDArray[np.float32] = out
         return result
 

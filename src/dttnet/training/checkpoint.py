@@ -127,7 +127,7 @@ def convert(path: Path, stems: Sequence[str], folder: Path) -> Conversion:
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint or a safetensors file by name: of its entry `state_dict`, or `state`, or `model`, or all of it."""
+    """The tensors by name of a safetensors file, or of a checkpoint: of its state dict, if that is an entry of it."""
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

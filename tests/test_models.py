@@ -1,0 +1,68 @@
+"""The models inside the package: whole, small, with cards, and able to separate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from conftest import read
+from dttnet import Separator, store
+from dttnet.cli import main
+from dttnet.runtime.onnx import read_card
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "potassium.ogg"
+
+
+def test_the_default_model_is_in_the_package() -> None:
+    assert store.DEFAULT_MODEL in store.shipped()
+
+
+def test_shipped_models_verify() -> None:
+    result = CliRunner().invoke(main, ["models", "verify"])
+    assert result.exit_code == 0, result.output
+    assert all(f"{name}: ok" in result.output for name in store.shipped())
+
+
+@pytest.mark.parametrize("name", store.shipped())
+def test_every_shipped_model_has_a_card_a_licence_and_measured_quality(name: str) -> None:
+    model = store.find(name)
+    assert sum(file.stat().st_size for file in model.files) <= 8e6
+    text = (model.files[0].parent / "CARD.md").read_text(encoding="utf-8")
+    for file in model.files:
+        card = read_card(file)
+        assert card.licence == "Apache-2.0"
+        assert card.training_data
+        assert card.quality
+        assert card.quality in text
+
+
+def test_a_changed_file_of_a_shipped_model_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = store.DEFAULT_MODEL
+    changed = {"shipped": {name: {"sha256": {f"{name}.onnx": "0" * 64, "lost.onnx": "1" * 64}}}, "published": []}
+    monkeypatch.setattr(store, "registry", lambda: changed)
+    result = CliRunner().invoke(main, ["models", "verify", name])
+    assert result.exit_code == 3
+    assert "sha256 is not the one this package was released with" in result.output
+    assert "lost.onnx: missing" in result.output
+
+
+def test_the_example_song_comes_apart(tmp_path: Path) -> None:
+    report = Separator(threads=2).separate_file(EXAMPLE, tmp_path)
+    source, rate = read(EXAMPLE)
+    stems = {stem: read(path)[0] for stem, path in report.outputs.items()}
+    assert list(stems) == ["vocals", "drums", "bass", "other"]
+    assert all(samples.shape == source.shape for samples in stems.values())
+    assert report.duration_s == len(source) / rate
+    # 24-bit files: four roundings of half a step.
+    assert np.abs(sum(stems.values()) - report.gain * source).max() <= 4 * 2.0**-24 + 1e-7
+    # Not a split by gain: no two stems look alike, and the bass has the low notes.
+    for first in stems:
+        for second in stems:
+            if first < second:
+                assert abs(np.corrcoef(stems[first].ravel(), stems[second].ravel())[0, 1]) < 0.5
+    energy = {stem: np.abs(np.fft.rfft(samples[:, 0]))[: 100 * len(source) // rate] for stem, samples in stems.items()}
+    low = {stem: float(np.sum(values**2)) for stem, values in energy.items()}
+    assert low["bass"] > max(low["vocals"], low["other"])
