@@ -6,6 +6,7 @@ through the inverse transform, N samples, T frames, F bins.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +120,7 @@ class Separator:
         ]
         self.device = self._networks[0].device
         self.transform = self._layout.transform
-        multiple = max(network.card.frame_multiple for network in self._networks)
+        multiple = math.lcm(*(network.card.frame_multiple for network in self._networks))
         self.plan = ChunkPlan(
             n_fft=self.transform.n_fft,
             hop=self.transform.hop,
@@ -348,8 +349,7 @@ class _Layout:
         widest = max(transforms, key=lambda transform: transform.n_bins)
         if len({(t.sample_rate, t.n_channels, t.n_fft, t.hop) for t in transforms}) > 1:
             raise ModelError(f"model {name!r}: its networks use different transforms; put them in separate folders")
-        all_known = set(known) == set(available) and (REST in known or len(known) > 1)
-        projects = adds_up and all_known and REST in known
+        projects = adds_up and REST in known and set(known) == set(available)
 
         rest = complement
         direct_stems = list(wanted)
