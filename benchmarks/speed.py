@@ -30,7 +30,7 @@ def worker(side: str, path: str, threads: int, seconds: float) -> None:
     from dttnet import Separator
 
     separator = Separator(path, device="cpu", threads=threads)
-    if side == "eager":
+    if side == "eager":  # its peak includes the ONNX session that was loaded and is let go here: some 50 MB
         separator._networks = [EagerNetwork(Path(path), threads)]
     mix = 0.1 * np.random.default_rng(0).standard_normal((2, int(seconds * 44100)), np.float32)
     for _ in sys.stdin:

@@ -89,6 +89,43 @@ def test_lossy_files_are_read_in_place_also_where_blocks_meet(make_audio: MakeAu
     assert np.abs(samples - tone)[1000:-1000].max() < 0.02
 
 
+def without_header(path: Path) -> bytes:
+    """An MP3 without its first frame, which holds its length."""
+    data = path.read_bytes()
+    bit_rates = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+    sample_rates = (44100, 48000, 32000)
+    padding = data[2] >> 1 & 1
+    return data[144000 * bit_rates[data[2] >> 4] // sample_rates[data[2] >> 2 & 3] + padding :]
+
+
+ID3 = b"ID3\x04\x00\x00\x00\x01\x00\x00" + bytes(1 << 14)  # a tag of 16 KiB, as large as a small cover
+
+
+@pytest.mark.parametrize("tag", [b"", ID3], ids=["no tag", "tag"])
+def test_an_mp3_without_a_header_is_read_to_its_end(tmp_path: Path, tag: bytes) -> None:
+    path = tmp_path / "a.mp3"
+    # Loud, then nearly silent: the first frames say nothing of how many bytes the others take.
+    samples = np.concatenate([noise(4 * 44100), noise(8 * 44100, peak=1e-4)])
+    soundfile.write(path, samples, 44100, bitrate_mode="VARIABLE", compression_level=0.5)
+    path.write_bytes(tag + without_header(path))
+    read_samples, header, warnings = decode(path)
+    # Without the header nothing says what of the first and last frames to cut off.
+    assert len(samples) <= len(read_samples) <= len(samples) + 3 * 1152
+    assert header.n_samples is None
+    assert warnings == []
+
+
+def test_leaving_an_mp3_without_a_header_early_does_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, noise(20 * 44100), 44100)
+    path.write_bytes(without_header(path))
+    for _ in range(20):
+        with open_audio(path) as reader:
+            next(reader.blocks())
+    with path.open("rb") as file:  # no descriptor of another file was closed
+        assert file.read(1) == b"\xff"
+
+
 def test_long_files_come_in_blocks(make_audio: MakeAudio) -> None:
     path = make_audio("a.wav", noise(2 * audio.BLOCK + 1, 1), 8000, subtype="PCM_U8")
     with open_audio(path) as reader:
@@ -100,6 +137,14 @@ def test_all_channels_are_read(make_audio: MakeAudio, n_channels: int) -> None:
     samples, header, _ = decode(make_audio("a.wav", noise(100, n_channels)))
     assert samples.shape == (100, n_channels)
     assert header.n_channels == n_channels
+
+
+def test_a_sound_track_without_a_decoder_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.m4a"
+    write_av(path, noise(4410), 44100, "alac")
+    path.write_bytes(path.read_bytes().replace(b"alac", b"zzzz"))
+    with pytest.raises(AudioError, match="no decoder for its sound track"), open_audio(path):
+        pass
 
 
 @pytest.mark.parametrize("rate", [8000, 192000])

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dttnet.chunks import Chunker, ChunkPlan, OverlapAdd, SampleQueue
-from dttnet.config import Transform
 from dttnet.errors import UsageError
 
 overlaps = st.floats(0, 0.9)
@@ -127,13 +126,13 @@ def test_overlaps_outside_0_to_09_are_refused(overlap: float) -> None:
 @pytest.mark.parametrize("n_frames", [0, 4, 258])
 def test_chunks_too_short_or_of_the_wrong_multiple_are_refused(n_frames: int) -> None:
     with pytest.raises(UsageError, match=f"a chunk has {n_frames} frames"):
-        ChunkPlan.of(Transform(), n_frames=n_frames, frame_multiple=4, overlap=0)
+        ChunkPlan(n_fft=6144, hop=1024, n_frames=n_frames, frame_multiple=4)
 
 
 def test_the_smallest_chunk_the_message_names_is_accepted() -> None:
     with pytest.raises(UsageError, match="give at least 8"):
-        ChunkPlan.of(Transform(), n_frames=4, frame_multiple=4, overlap=0)
-    assert ChunkPlan.of(Transform(), n_frames=8, frame_multiple=4, overlap=0.9).step == 1024
+        ChunkPlan(n_fft=6144, hop=1024, n_frames=4, frame_multiple=4)
+    assert ChunkPlan(n_fft=6144, hop=1024, n_frames=8, frame_multiple=4, overlap=0.9).step == 1024
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=30))

@@ -12,8 +12,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from conftest import GAINS, gain_model, noise, read, write_av
-from dttnet.audio import Encoding
-from dttnet.errors import AudioError, MissingExtraError, ModelError
+from dttnet.audio import Encoding, StemWriter, open_audio
+from dttnet.errors import AudioError, MissingExtraError, ModelError, UsageError
 from dttnet.separator import FileReport, Separator
 
 MakeAudio = Callable[..., Path]
@@ -421,6 +421,33 @@ def test_interrupting_in_the_middle_leaves_nothing(separator: Separator, make_au
     with pytest.raises(KeyboardInterrupt):
         separator.separate_file(make_audio("a.wav", noise(200000)), older, progress=interrupt)
     assert_untouched(older)
+
+
+def test_a_song_never_overwrites_itself(separator: Separator, make_audio: MakeAudio, tmp_path: Path) -> None:
+    path = make_audio("vocals.wav")
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match="would be overwritten by one of its stems"):
+        separator.separate_file(path, tmp_path)
+    assert path.read_bytes() == before
+
+
+def test_two_stems_never_share_a_file(separator: Separator, make_audio: MakeAudio, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="would be written to one file"):
+        separator.separate_file(make_audio("a.wav"), dict.fromkeys(separator.stems, tmp_path / "out.wav"))
+
+
+def test_a_failing_song_does_no_harm_to_another_in_the_same_folder(tmp_path: Path, make_audio: MakeAudio) -> None:
+    with open_audio(make_audio("a.wav")) as reader:
+        failing = StemWriter({"vocals": tmp_path / "out" / "a.wav"}, Encoding(), reader.info)
+        working = StemWriter({"vocals": tmp_path / "out" / "b.wav"}, Encoding(), reader.info)
+        with working:
+            # The folder is made by the one that fails, which takes it away again.
+            (tmp_path / "out").rmdir()
+            with failing, pytest.raises(KeyboardInterrupt):
+                raise KeyboardInterrupt
+            working.write({"vocals": np.zeros((2, 10), np.float32)})
+            working.finish()
+    assert (tmp_path / "out" / "b.wav").exists()
 
 
 def test_a_format_with_too_few_channels_names_the_file(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from dttnet.cli import main
 from dttnet.config import DTTNetConfig
 from dttnet.errors import ModelError
 from dttnet.runtime.onnx import read_card
-from dttnet.store import file_sha256, find
+from dttnet.store import file_sha256, find, published
 from dttnet.training.checkpoint import load_reference
 
 SMALL = DTTNetConfig(growth=8, n_bins=64, convs_per_block=1, bottleneck_factor=4, n_dual_path_layers=1)
@@ -130,6 +132,20 @@ def test_nothing_in_a_file_is_executed(tmp_path: Path, zipped: bool) -> None:
     assert not target.exists()
 
 
+def test_a_torchscript_program_is_not_run(tmp_path: Path) -> None:
+    saved(tmp_path / "x.ckpt", state())
+    with zipfile.ZipFile(tmp_path / "x.ckpt", "a") as archive:
+        archive.writestr("x/constants.pkl", b"")  # what torch.load knows TorchScript by
+    with pytest.raises(ModelError, match="a TorchScript program"):
+        load_reference(tmp_path / "x.ckpt")
+
+
+def test_networks_that_are_not_stereo_are_refused(tmp_path: Path) -> None:
+    tensors = state() | {"first_conv.0.weight": torch.zeros(8, 16, 1, 1)}
+    with pytest.raises(ModelError, match="first_conv takes 16 channels"):
+        load_reference(saved(tmp_path / "x.ckpt", tensors))
+
+
 def test_an_error_lists_what_is_missing_unexpected_and_of_the_wrong_shape(tmp_path: Path) -> None:
     tensors = state()
     del tensors["us.0.0.weight"]
@@ -196,6 +212,26 @@ def test_imported_networks_make_one_model_that_verifies(tmp_path: Path) -> None:
     shown = json.loads(run("show", str(folder), "--json"))
     assert [network["stems"] for network in shown["networks"]] == [["bass"], ["vocals"]]
     assert "licence:" in run("show", str(folder))
+
+
+def test_a_published_checkpoint_is_recognised_by_its_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = saved(tmp_path / "renamed.ckpt", state())
+    known = replace(published()[0], sha256=file_sha256(source))
+    monkeypatch.setattr("dttnet.training.checkpoint.published", lambda: [known])
+    output = run("import", str(source), "--stem", "vocals", "-o", str(tmp_path / "m"))
+    assert f"recognised as {known.file}" in output
+    card = read_card(tmp_path / "m" / "vocals.onnx")
+    assert "none stated" in card.licence
+    assert "MUSDB18-HQ" in card.training_data
+    assert known.where in card.source
+
+
+def test_an_output_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    source = saved(tmp_path / "v.ckpt", state())
+    result = CliRunner().invoke(main, ["models", "import", str(source), "--stem", "vocals", "-o", str(source)])
+    assert result.exit_code == 1
+    assert "v.ckpt" in result.output
+    assert "File exists" in result.output
 
 
 def test_verify_notices_a_changed_weight(tmp_path: Path) -> None:

@@ -165,6 +165,7 @@ def test_odd_names_stay_as_they_are(name: str) -> None:
         ("{stem", "expected '}' before end of string"),
         ("{stem:d}", "Unknown format code 'd'"),
         ("{stem:{song}}", "song"),
+        ("{track}{stem:.0}.{ext}", r"several stems of song\.wav would be written to"),
         ("{track}.{ext}", r"needs \{stem\}, or all stems would go to one file"),
         ("../{stem}", "leads out of the output folder"),
         ("{track}/../../{stem}", "leads out of the output folder"),
@@ -219,6 +220,16 @@ def test_an_output_never_overwrites_an_input_through_a_link(tmp_path: Path) -> N
     (tmp_path / "small").symlink_to("real")
     with pytest.raises(UsageError, match="would overwrite an input"):
         outputs(str(tmp_path / "real" / "a.wav"), out=str(tmp_path), template="{track}.{ext}")
+
+
+def test_what_may_not_be_looked_at_is_left_for_the_work_to_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    # Root may look everywhere: changing modes shows nothing where tests run as root.
+    monkeypatch.setattr(os, "stat", refuse)
+    assert find_inputs(["locked/a.wav"]) == [Path("locked/a.wav")]
+    assert not Job(source=Path("a.wav"), outputs={"vocals": Path("locked/vocals.wav")}).is_done
 
 
 def test_a_job_is_done_when_all_its_files_are_there(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import json
 import math
 import queue
@@ -90,16 +91,19 @@ def example(pools: Pools, n_samples: int, rng: np.random.Generator) -> NDArray[n
     return stems / max(1.0, float(peak))
 
 
-def batches(pools: Pools, batch_size: int, n_samples: int, seed: int, first_step: int) -> queue.Queue[Tensor]:
-    """Batches (B, S, C, N) made ahead by a thread; step n is the same whenever it is made."""
-    ready: queue.Queue[Tensor] = queue.Queue(maxsize=8)
+def batches(
+    pools: Pools, batch_size: int, n_samples: int, seed: int, first_step: int
+) -> queue.Queue[Tensor | Exception]:
+    """Batches (B, S, C, N) made ahead by a thread, or what stopped it; step n is the same whenever it is made."""
+    ready: queue.Queue[Tensor | Exception] = queue.Queue(maxsize=8)
 
     def work() -> None:
-        step = first_step
-        while True:
-            rng = np.random.default_rng((seed, step))
-            ready.put(torch.from_numpy(np.stack([example(pools, n_samples, rng) for _ in range(batch_size)])))
-            step += 1
+        try:
+            for step in itertools.count(first_step):
+                rng = np.random.default_rng((seed, step))
+                ready.put(torch.from_numpy(np.stack([example(pools, n_samples, rng) for _ in range(batch_size)])))
+        except Exception as error:  # whatever it is, training must not wait for ever
+            ready.put(error)
 
     threading.Thread(target=work, daemon=True).start()
     return ready
@@ -189,7 +193,10 @@ def main() -> None:
         rate = args.rate * warmup * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / args.steps)))
         for group in optimiser.param_groups:
             group["lr"] = rate
-        loss = task.loss(source.get())
+        stems = source.get()
+        if isinstance(stems, Exception):
+            raise stems
+        loss = task.loss(stems)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

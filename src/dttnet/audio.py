@@ -14,6 +14,7 @@ import re
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,7 +108,10 @@ def _open_reader(path: Path, stack: contextlib.ExitStack) -> AudioReader:
     except OSError as error:
         raise AudioError(f"{path}: cannot be read ({_reason(error)})") from error
     try:
-        return _SndfileReader(path, stack.enter_context(_Sequential(_system_name(path))))
+        file_ = stack.enter_context(_Sequential(_system_name(path)))
+        if file_.format == "MP3" and not _mp3_says_its_length(path):
+            file_ = stack.enter_context(_Sequential(stack.enter_context(_piped(path)), closefd=False))
+        return _SndfileReader(path, file_)
     except soundfile.SoundFileError as error:
         why = _words(error)
     try:
@@ -118,12 +122,15 @@ def _open_reader(path: Path, stack: contextlib.ExitStack) -> AudioReader:
         raise AudioError(f"{path}: not an audio file that libsndfile can read ({why})") from error
     try:
         # Absolute, or FFmpeg takes what stands before a colon for a protocol.
-        container = stack.enter_context(av.open(os.fspath(path.absolute())))
+        container = stack.enter_context(av.open(os.fspath(path.absolute()), metadata_errors="replace"))
     except av.FFmpegError as error:
         raise AudioError(f"{path}: not an audio or video file ({error.strerror})") from error
     if not container.streams.audio:
         raise AudioError(f"{path}: has no sound track")
-    if container.streams.audio[0].codec_context.format is None:
+    context = container.streams.audio[0].codec_context
+    if context is None:
+        raise AudioError(f"{path}: FFmpeg has no decoder for its sound track")
+    if context.format is None:
         raise AudioError(f"{path}: not an audio or video file (it looks like one, but holds no samples)")
     return _PyAVReader(path, av, container)
 
@@ -137,6 +144,49 @@ class _Sequential(soundfile.SoundFile):  # type: ignore[misc]  # it has no types
 
     def seekable(self) -> bool:
         return False
+
+
+def _id3_size(path: Path) -> int:
+    """Bytes of the ID3v2 tag that an MP3 begins with."""
+    with path.open("rb") as file:
+        head = file.read(10)
+    if len(head) < 10 or head[:3] != b"ID3":
+        return 0
+    size = 0
+    for byte in head[6:10]:  # seven bits each
+        size = size << 7 | byte & 0x7F
+    return 10 + size + (10 if head[5] & 0x10 else 0)
+
+
+def _mp3_says_its_length(path: Path) -> bool:
+    """Whether the first frame of an MP3 is one of the headers that encoders write."""
+    with path.open("rb") as file:
+        file.seek(_id3_size(path))
+        head = file.read(512)
+    return any(mark in head for mark in (b"Xing", b"Info", b"VBRI"))
+
+
+@contextlib.contextmanager
+def _piped(path: Path) -> Iterator[int]:
+    """A file descriptor that gives an MP3 without its tag and cannot seek.
+
+    Without a header, libsndfile guesses the length of an MP3 from its size and first frame, and stops there; where it
+    cannot seek it reads to the end.
+    """
+    read_end, write_end = os.pipe()
+
+    def feed() -> None:
+        with contextlib.suppress(BrokenPipeError), os.fdopen(write_end, "wb") as pipe, path.open("rb") as file:
+            file.seek(_id3_size(path))
+            shutil.copyfileobj(file, pipe)
+
+    feeder = threading.Thread(target=feed, daemon=True)
+    feeder.start()
+    try:
+        yield read_end
+    finally:
+        os.close(read_end)  # a feeder that is still writing ends here
+        feeder.join()
 
 
 class _SndfileReader:
@@ -402,6 +452,8 @@ class StemWriter:
                 partial = path.with_name(f".dttnet-{os.getpid()}-{id(self):x}-{stem}.partial")
                 partials[stem] = partial
                 with _naming(path):
+                    # It looks empty until now: another song that failed may have removed it.
+                    path.parent.mkdir(parents=True, exist_ok=True)
                     error = self._encode(self._spools[stem], partial, rate, report.gain)
                     self._spools[stem].close()
                 if report.rounding is not None:
@@ -497,10 +549,10 @@ def _naming(path: Path) -> Iterator[None]:
         raise AudioError(f"{path}: cannot be written ({_reason(error)})") from error
     except (soundfile.SoundFileError, AssertionError) as error:
         # python-soundfile asserts that libsndfile took all samples: it does not when the disk is full.
-        free_mb = shutil.disk_usage(path.parent).free / 1e6
-        raise AudioError(
-            f"{path}: cannot be written ({_words(error) or 'no space left?'}; {free_mb:.0f} MB are free)"
-        ) from error
+        reason = _words(error) or "no space left?"
+        with contextlib.suppress(OSError):
+            reason += f"; {shutil.disk_usage(path.parent).free / 1e6:.0f} MB are free"
+        raise AudioError(f"{path}: cannot be written ({reason})") from error
 
 
 def _system_name(path: Path) -> str | bytes:

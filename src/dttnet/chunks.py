@@ -25,7 +25,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dttnet.config import Transform
 from dttnet.errors import UsageError
 
 Float = NDArray[np.float32]
@@ -67,16 +66,6 @@ class ChunkPlan:
         if self.core < self.hop:
             smallest = _round_up(self.n_fft // self.hop + 2, self.frame_multiple)
             raise UsageError(f"a chunk has {self.n_frames} frames: give at least {smallest}")
-
-    @classmethod
-    def of(cls, transform: Transform, *, n_frames: int, frame_multiple: int, overlap: float) -> ChunkPlan:
-        return cls(
-            n_fft=transform.n_fft,
-            hop=transform.hop,
-            n_frames=n_frames,
-            frame_multiple=frame_multiple,
-            overlap=overlap,
-        )
 
     @property
     def half(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import sys
 from collections.abc import Callable
@@ -25,6 +26,11 @@ def with_exit_codes(command: Callable[P, None]) -> Callable[P, None]:
         except DttnetError as error:
             click.echo(f"dttnet: {error}", err=True)
             sys.exit(error.exit_code)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # whoever read our output has gone: click ends quietly
+            click.echo(f"dttnet: {error.filename or 'system'}: {error.strerror or error}", err=True)
+            sys.exit(DttnetError.exit_code)
         except KeyboardInterrupt:
             click.echo("dttnet: interrupted; unfinished files were removed", err=True)
             sys.exit(INTERRUPTED)

@@ -1,10 +1,12 @@
 """Which files to read and where to write: inputs from files, folders and globs, outputs from a template.
 
-Everything is decided before any work starts, so that two songs never write to the same file.
+Everything is decided before any work starts, so that two songs never write to the same file. What may not be looked at
+counts as not there (`os.path` says so, where `Path` would raise): reading it then tells why.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import string
 import unicodedata
@@ -29,7 +31,7 @@ class Job:
 
     @property
     def is_done(self) -> bool:
-        return all(path.exists() for path in self.outputs.values())
+        return all(os.path.exists(path) for path in self.outputs.values())
 
 
 def find_inputs(arguments: Sequence[str], *, leave_out: Sequence[Path] = ()) -> list[Path]:
@@ -45,14 +47,14 @@ def find_inputs(arguments: Sequence[str], *, leave_out: Sequence[Path] = ()) -> 
     found: dict[Path, Path] = {}
     for argument in arguments:
         path = Path(argument)
-        if path.is_dir():
+        if os.path.isdir(path):
             apart = [place.resolve() for place in leave_out if path.resolve() in place.resolve().parents]
             files = [file for file in sorted(path.rglob("*")) if _is_audio(file)]
             files = [file for file in files if not any(place in file.resolve().parents for place in apart)]
             if not files:
                 raise UsageError(f"{argument}: the folder holds no audio files")
-        elif not path.exists() and _MAGIC.search(argument):
-            files = [file for file in _match(path) if file.is_file()]
+        elif not os.path.exists(path) and _MAGIC.search(argument):
+            files = [file for file in _match(path) if os.path.isfile(file)]
             if not files:
                 raise UsageError(f"{argument}: no file matches")
         else:
@@ -118,12 +120,14 @@ def _check_collisions(jobs: Sequence[Job]) -> None:
             key = _key(path)
             if key in inputs:
                 raise UsageError(f"{path}: would overwrite an input; choose another -o or --filename")
-            other = taken.setdefault(key, job.source)
-            if other != job.source:
+            if key in taken:
                 raise UsageError(
-                    f"{other} and {job.source} would both be written to {path}: "
+                    f"{taken[key]} and {job.source} would both be written to {path}: "
                     "rename one, or run them with different -o"
+                    if taken[key] != job.source
+                    else f"several stems of {job.source} would be written to {path}: change --filename"
                 )
+            taken[key] = job.source
 
 
 def _key(path: Path) -> str:
@@ -140,4 +144,4 @@ def _match(pattern: Path) -> list[Path]:
 
 
 def _is_audio(path: Path) -> bool:
-    return path.suffix.lower() in AUDIO_SUFFIXES and path.is_file() and not path.name.startswith(".")
+    return path.suffix.lower() in AUDIO_SUFFIXES and os.path.isfile(path) and not path.name.startswith(".")

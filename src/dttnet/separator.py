@@ -224,6 +224,7 @@ class Separator:
 
         Raises:
             AudioError: The source cannot be read or a file cannot be written.
+            UsageError: A file would overwrite the source or another one.
             ModelError: The network gave something that is not a number.
         """
         path = Path(path)
@@ -232,6 +233,11 @@ class Separator:
             outputs = {stem: Path(out[stem]) for stem in self.stems}
         else:
             outputs = {stem: Path(out) / f"{stem}.{encoding.format}" for stem in self.stems}
+        targets = [output.resolve() for output in outputs.values()]
+        if path.resolve() in targets:
+            raise UsageError(f"{path}: would be overwritten by one of its stems; choose another place for them")
+        if len(set(targets)) < len(targets):
+            raise UsageError(f"{path}: several of its stems would be written to one file")
         null = 0.0
         n_done = 0
         with open_audio(path) as reader, StemWriter(outputs, encoding, reader.info) as writer:
@@ -279,8 +285,7 @@ class Separator:
         for network, positions in zip(self._networks, self._layout.positions, strict=True):
             n_bins = network.card.transform.n_bins
             estimates[:, positions, ..., :n_bins] = network(np.ascontiguousarray(mixture[..., :n_bins]))
-        # One sum is enough to find out: it is finite only if every summand is.
-        if not np.isfinite(estimates.sum()):
+        if not np.isfinite(estimates).all():
             at_s = start / self.transform.sample_rate
             raise ModelError(f"model {self.model.name!r}: the network gave NaN or infinite values at {at_s:.1f} s")
         if self._layout.projects:
@@ -301,8 +306,8 @@ class _Layout:
         projects: Whether the estimates are made to add up in the networks' band.
         tracks: The sums of `known` stems that go through the inverse transform.
         outputs: Names of what the caller gets.
-        direct: Name to track, for the outputs that are a track.
-        rest: Name of the output that is the source minus all tracks; None if there is none.
+        direct: Name to track, for the outputs that are a track; the one output that is not, if there is one, is the
+            source minus all tracks.
         is_complete: The outputs are all of the song.
     """
 
@@ -314,7 +319,6 @@ class _Layout:
     tracks: tuple[list[int], ...]
     outputs: tuple[str, ...]
     direct: dict[str, int]
-    rest: str | None
     is_complete: bool
 
     @classmethod
@@ -351,28 +355,27 @@ class _Layout:
             raise ModelError(f"model {name!r}: its networks use different transforms; put them in separate folders")
         projects = adds_up and REST in known and set(known) == set(available)
 
+        # What is left after all tracks, also above the networks' band: "other" if it is wanted and all else is known,
+        # so that it is the same whatever is wanted beside it; otherwise the complement.
+        others = [stem for stem in known if stem not in wanted]
+        direct = {stem: [stem] for stem in wanted}
         rest = complement
-        direct_stems = list(wanted)
-        others: list[str] = []
-        if rest is None and projects and REST in wanted:
-            # What is left after all other stems: also what lies above the networks' band.
+        if projects and REST in wanted and (others or complement is None):
             rest = REST
-            direct_stems.remove(REST)
-            others = [stem for stem in known if stem not in wanted]
-        tracks = [[known.index(stem)] for stem in direct_stems]
-        if others:
-            tracks.append([known.index(stem) for stem in others])
+            del direct[REST]
+            if others:
+                # Without a complement their sum is needed too, under no name.
+                direct[complement or ""] = others
         return cls(
             files=tuple(used),
             transform=widest,
             known=tuple(known),
             positions=tuple([known.index(stem) for stem in card.stems] for card in used.values()),
             projects=projects,
-            tracks=tuple(tracks),
+            tracks=tuple([known.index(stem) for stem in stems] for stems in direct.values()),
             outputs=(*wanted, complement) if complement is not None else tuple(wanted),
-            direct={stem: index for index, stem in enumerate(direct_stems)},
-            rest=rest,
-            is_complete=rest is not None and not others,
+            direct={name: index for index, name in enumerate(direct)},
+            is_complete=rest is not None and (complement is not None or not others),
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -81,9 +82,9 @@ def find(name: str) -> Model:
         folder = _weights() / name
     else:
         path = Path(name)
-        if path.is_file():
+        if os.path.isfile(path):
             return Model(name=path.stem, files=(path,))
-        if not path.is_dir():
+        if not os.path.isdir(path):  # neither raises where a folder may not be searched
             raise ModelError(
                 f"model {name!r}: neither a model of this package ({', '.join(shipped())}) nor a folder or .onnx file"
             )

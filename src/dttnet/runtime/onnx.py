@@ -24,8 +24,6 @@ _PROVIDERS = {
 _AUTO_ORDER = ("cuda", "rocm", "directml", "cpu")
 """CoreML is left out of `auto`: it runs only part of these graphs, and slower than the CPU does."""
 
-DEVICES = ("auto", *_PROVIDERS)
-
 
 def available_devices() -> list[str]:
     """The devices this installation of ONNX Runtime was built for."""
@@ -46,7 +44,8 @@ class OnnxNetwork:
 
     Args:
         path: The file.
-        device: One of `DEVICES`. Any but `auto` is used or it is an error; `auto` takes the first that works.
+        device: `auto`, `cpu`, `cuda`, `rocm`, `directml` or `coreml`. Any but `auto` is used or it is an error; `auto`
+            takes the first that works.
         threads: Threads of the CPU provider; None is one per physical core.
     """
 
@@ -116,5 +115,5 @@ def _card_of(session: ort.InferenceSession, path: Path) -> NetworkCard:
         raise ModelError(f"{path}: an ONNX file, but not one of dttnet's (no {METADATA_KEY!r} in its metadata)")
     try:
         return NetworkCard.from_dict(json.loads(metadata[METADATA_KEY]))
-    except (ValueError, TypeError, KeyError) as error:
+    except (ModelError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(f"{path}: its metadata cannot be read ({error})") from error

@@ -10,10 +10,11 @@ from __future__ import annotations
 import io
 import pickle
 import re
+import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 from typing import Any
 
@@ -131,7 +132,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
+        _refuse_programs(path)
         content = torch.load(path, map_location="cpu", pickle_module=_SafePickle, weights_only=False)
+    except ModelError:
+        raise
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from error
     except Exception as error:  # torch raises whatever the damaged bytes lead to
@@ -148,6 +152,14 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if not tensors:
         raise ModelError(f"{path}: holds no tensors by name; give a Lightning checkpoint or a state dict")
     return tensors
+
+
+def _refuse_programs(path: Path) -> None:
+    """torch.load would hand a TorchScript archive to its interpreter, whatever the unpickler."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(PurePosixPath(name).name == "constants.pkl" for name in archive.namelist()):
+                raise ModelError(f"{path}: a TorchScript program, not a checkpoint: it is not run")
 
 
 def strip_prefix(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
@@ -179,6 +191,11 @@ def infer_config(state: Mapping[str, Tensor], path: Path) -> DTTNetConfig:
 
     growth, n_packed, *_ = shape("first_conv.0.weight", 4)
     n_out = shape("final_conv.0.weight", 4)[0]
+    if n_packed != 4 or n_out % n_packed:
+        raise ModelError(
+            f"{path}: first_conv takes {n_packed} channels and final_conv gives {n_out}: only 4 (stereo, real and "
+            "imaginary) and a multiple of it are known"
+        )
     n_scales = count(r"encoding_blocks\.(\d+)\.")
     # The first block with the full number of bins; without scales there is only the latent one.
     block = "encoding_blocks.0" if n_scales else "bottleneck_block1"
@@ -195,7 +212,7 @@ def infer_config(state: Mapping[str, Tensor], path: Path) -> DTTNetConfig:
         return DTTNetConfig(
             n_bins=n_bins,
             n_audio_channels=n_packed // 2,
-            n_stems=max(1, n_out // n_packed),
+            n_stems=n_out // n_packed,
             growth=growth,
             n_scales=n_scales,
             convs_per_block=count(rf"{re.escape(block)}\.tfc1\.H\.(\d+)\."),
