@@ -38,9 +38,14 @@ def stft(audio: Float, transform: Transform) -> Complex:
     Returns:
         (..., T, F) complex64.
     """
-    frames = np.lib.stride_tricks.sliding_window_view(audio, transform.n_fft, axis=-1)[..., :: transform.hop, :]
-    spectrum = np.fft.rfft(frames * _window(transform.n_fft))[..., : transform.n_bins]
-    return cast("Complex", spectrum)  # numpy 2 keeps single precision; its types do not say so
+    *leading, n_samples = audio.shape
+    n_frames = (n_samples - transform.n_fft) // transform.hop + 1
+    spectrum = np.empty((*leading, n_frames, transform.n_bins), np.complex64)
+    window = _window(transform.n_fft)
+    for row in np.ndindex(*leading):  # row by row: the frames of all at once would not fit any cache
+        frames = np.lib.stride_tricks.sliding_window_view(audio[row], transform.n_fft)[:: transform.hop]
+        spectrum[row] = np.fft.rfft(frames * window)[:, : transform.n_bins]
+    return spectrum
 
 
 def istft(spectrum: Complex, transform: Transform) -> Float:
@@ -56,15 +61,18 @@ def istft(spectrum: Complex, transform: Transform) -> Float:
         (..., (T - 1) * hop) float32.
     """
     n_fft, hop = transform.n_fft, transform.hop
-    n_frames = spectrum.shape[-2]
+    *leading, n_frames, _ = spectrum.shape
+    n_samples = (n_frames - 1) * hop
+    inner = slice(n_fft // 2, n_fft // 2 + n_samples)
+    envelope = _envelope(n_fft, hop, n_frames)[inner]
     window = _window(n_fft)
-    # irfft pads the missing bins with zeros.
-    frames = cast("Float", np.fft.irfft(spectrum, n_fft))
-    frames *= window
-    audio = _overlap_add(frames, hop)
-    inner = slice(n_fft // 2, n_fft // 2 + (n_frames - 1) * hop)
-    result: Float = audio[..., inner] / _envelope(n_fft, hop, n_frames)[inner]
-    return result
+    audio = np.empty((*leading, n_samples), np.float32)
+    for row in np.ndindex(*leading):
+        # irfft pads the missing bins with zeros. numpy keeps single precision; its types do not say so.
+        frames = cast("Float", np.fft.irfft(spectrum[row], n_fft))
+        frames *= window
+        np.divide(_overlap_add(frames, hop)[inner], envelope, out=audio[row])
+    return audio
 
 
 @functools.lru_cache(maxsize=8)
