@@ -59,7 +59,7 @@ def main() -> None:
 
     print(f"{'frames':>6} {'overlap':>7} {'mean uSDR dB':>12} {'RTF':>7} {'peak MB':>8}")
     # One axis at a time, through the defaults.
-    settings = [(512, overlap) for overlap in OVERLAPS] + [(frames, 0.25) for frames in FRAMES if frames != 512]
+    settings = [(256, overlap) for overlap in OVERLAPS] + [(frames, 0.1) for frames in FRAMES if frames != 256]
     for frames, overlap in settings:
         fixed = [str(args.song), args.model, str(args.start), str(args.seconds), str(args.threads)]
         command = [sys.executable, __file__, "--worker", *fixed, str(overlap), str(frames)]

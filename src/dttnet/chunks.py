@@ -55,7 +55,7 @@ class ChunkPlan:
     hop: int
     n_frames: int
     frame_multiple: int = 1
-    overlap: float = 0.25
+    overlap: float = 0.1
     shorten_last: bool = True
 
     def __post_init__(self) -> None:

@@ -32,8 +32,9 @@ Progress = Callable[[int, int | None], None]
 REST = "other"
 """The stem that takes what belongs to no other, also above the networks' band limit."""
 
-DEFAULT_OVERLAP = 0.25
-DEFAULT_FRAMES = 512
+# Chosen by benchmarks/chunking.py: more of either changes the quality by hundredths of a dB, and costs time or memory.
+DEFAULT_OVERLAP = 0.1
+DEFAULT_FRAMES = 256
 
 # More are surely samples in the place of channels.
 MAX_CHANNELS = 64
