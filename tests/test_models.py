@@ -14,6 +14,7 @@ from dttnet.cli import main
 from dttnet.runtime.onnx import read_card
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "potassium.ogg"
+VOCALS = Path(__file__).parent / "audio" / "potassium-vocals.ogg"
 
 
 def test_the_default_model_is_in_the_package() -> None:
@@ -58,11 +59,11 @@ def test_the_example_song_comes_apart(tmp_path: Path) -> None:
     assert report.duration_s == len(source) / rate
     # 24-bit files: four roundings of half a step.
     assert np.abs(sum(stems.values()) - report.gain * source).max() <= 4 * 2.0**-24 + 1e-7
-    # Not a split by gain: no two stems look alike, and the bass has the low notes.
-    for first in stems:
-        for second in stems:
-            if first < second:
-                assert abs(np.corrcoef(stems[first].ravel(), stems[second].ravel())[0, 1]) < 0.5
+    # 8.48 dB when the model was made, -1.2 for the mixture itself; other processors round differently in the 6th digit.
+    vocals, _ = read(VOCALS)
+    error = vocals - stems["vocals"] / report.gain
+    assert 10 * np.log10(np.sum(vocals**2) / np.sum(error**2)) > 8.3
+    # The low notes are in the bass.
     energy = {stem: np.abs(np.fft.rfft(samples[:, 0]))[: 100 * len(source) // rate] for stem, samples in stems.items()}
     low = {stem: float(np.sum(values**2)) for stem, values in energy.items()}
     assert low["bass"] > max(low["vocals"], low["other"])
