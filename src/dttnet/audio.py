@@ -53,6 +53,7 @@ _TRUNCATED = (
 # libsndfile's count is the highest integer where the header does not say, as in FLAC that was written to a pipe.
 _UNKNOWN_LENGTH = 1 << 62
 _STEP = 4096
+"""Samples per channel in one call of libsndfile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -489,9 +490,8 @@ class StemWriter:
                     error = max(error, _write_integers(file, samples, 24 if self._subtype == "PCM_24" else 32))
                 else:
                     # The Vorbis encoder of libsndfile keeps a whole call on the stack.
-                    for start in range(0, len(samples), 4096) if self._encoding.is_lossy else [0]:
-                        stop = start + 4096 if self._encoding.is_lossy else None
-                        file.write(samples[start:stop])
+                    for start in range(0, len(samples), _STEP):
+                        file.write(samples[start : start + _STEP])
                 n_written += len(samples)
         with soundfile.SoundFile(_system_name(partial)) as written:
             if not self._encoding.is_lossy and written.frames != n_written:
