@@ -83,7 +83,7 @@ def export_paper_network(folder: Path) -> Path:
         transform=Transform(),
         n_frames=256,
         frame_multiple=config.frame_multiple,
-        hyperparameters={"network": "DTTNet", **config.to_dict()},
+        hyperparameters=config.to_dict(),
         licence="none: random weights",
         training_data="none",
     )

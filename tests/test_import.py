@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 import reference
 from dttnet.cli import main
-from dttnet.config import DTTNetConfig
+from dttnet.config import DTTNetConfig, network_config
 from dttnet.errors import ModelError
 from dttnet.runtime.onnx import read_card
 from dttnet.store import file_sha256, find, published
@@ -207,7 +207,7 @@ def test_imported_networks_make_one_model_that_verifies(tmp_path: Path) -> None:
     assert card.stems == ("vocals",)
     assert card.source_sha256 == file_sha256(source)
     assert card.n_frames == 256
-    assert DTTNetConfig.from_dict({k: v for k, v in card.hyperparameters.items() if k != "network"}) == SMALL
+    assert network_config(card.hyperparameters) == SMALL
     assert "ok (2 files" in run("verify", str(folder))
     shown = json.loads(run("show", str(folder), "--json"))
     assert [network["stems"] for network in shown["networks"]] == [["bass"], ["vocals"]]

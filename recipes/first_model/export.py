@@ -37,7 +37,7 @@ def main() -> None:
         transform=Transform(n_bins=config.n_bins),
         n_frames=64,
         frame_multiple=config.frame_multiple,
-        hyperparameters={"network": "DTTNet", **config.to_dict()},
+        hyperparameters=config.to_dict(),
         licence="Apache-2.0",
         training_data=TRAINING_DATA,
         quality=args.quality,

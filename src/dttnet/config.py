@@ -7,13 +7,16 @@ checked when the object is made; nothing else in the package checks them again.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from dttnet.errors import ModelError
 
 RNNType = Literal["lstm", "gru"]
 NormType = Literal["batch", "group", "instance"]
+ActivationType = Literal["gelu", "relu"]
+BandScheme = Literal["vocals", "bass", "drums", "joint"]
 
 
 def _require(condition: bool, message: str) -> None:
@@ -25,7 +28,7 @@ class _Config:
     """Reading from and writing to plain dictionaries (the metadata of a model file)."""
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
         known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]  # every subclass is one
         unknown = sorted(set(values) - known)
         _require(not unknown, f"{cls.__name__} does not know {unknown}: made by a newer dttnet? Update dttnet")
@@ -67,8 +70,32 @@ class Transform(_Config):
         return min(self.n_bins * self.sample_rate / self.n_fft, self.sample_rate / 2)
 
 
+class _NetworkConfig(_Config):
+    """Hyper-parameters of one architecture. Its dictionary begins with the name of the architecture."""
+
+    architecture: ClassVar[str]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        values = dict(values)
+        named = values.pop("architecture", cls.architecture)
+        _require(named == cls.architecture, f"architecture must be {cls.architecture!r} here, is {named!r}")
+        try:
+            return super().from_dict(values)
+        except TypeError as error:  # a text in the place of a number
+            raise ModelError(f"model configuration: {cls.__name__} cannot be made of {values} ({error})") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"architecture": self.architecture, **super().to_dict()}
+
+    def _require_at_least(self, smallest: int, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            _require(value >= smallest, f"{name} must be at least {smallest}, is {value}")
+
+
 @dataclass(frozen=True, kw_only=True)
-class DTTNetConfig(_Config):
+class DTTNetConfig(_NetworkConfig):
     """Hyper-parameters of a DTTNet (paper, section 3 and table 1). The defaults are the paper's vocals network.
 
     Attributes:
@@ -91,6 +118,8 @@ class DTTNetConfig(_Config):
         compression: See `mask`; 1 is none.
     """
 
+    architecture: ClassVar[str] = "dttnet"
+
     n_bins: int = 2048
     n_audio_channels: int = 2
     n_stems: int = 1
@@ -109,10 +138,10 @@ class DTTNetConfig(_Config):
     compression: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("n_bins", "n_audio_channels", "n_stems", "growth", "convs_per_block", "n_heads", "n_subbands"):
-            _require(getattr(self, name) >= 1, f"{name} must be at least 1, is {getattr(self, name)}")
-        for name in ("n_scales", "n_dual_path_layers"):
-            _require(getattr(self, name) >= 0, f"{name} must not be negative, is {getattr(self, name)}")
+        self._require_at_least(
+            1, "n_bins", "n_audio_channels", "n_stems", "growth", "convs_per_block", "n_heads", "n_subbands"
+        )
+        self._require_at_least(0, "n_scales", "n_dual_path_layers")
         _require(self.kernel_size % 2 == 1, f"kernel_size must be odd, is {self.kernel_size}")
         _require(self.rnn in ("lstm", "gru"), f"rnn must be lstm or gru, is {self.rnn!r}")
         _require(
@@ -146,6 +175,158 @@ class DTTNetConfig(_Config):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TFCTDFUNetConfig(_NetworkConfig):
+    """Hyper-parameters of a TFC-TDF UNet v3 (arXiv 2306.09382). The defaults are the challenge's models A and B.
+
+    Attributes:
+        n_bins: Frequency bins F that go in and come out.
+        n_audio_channels: Audio channels; each is a real and an imaginary channel of the network.
+        n_stems: Stems that come out of the one network.
+        n_channels: Channels after the first convolution.
+        growth: Channels added per scale.
+        n_scales: Down- and upsampling steps.
+        units_per_block: TFC-TDF units per scale and in the latent part.
+        bottleneck_factor: The TDF goes from F to F / factor and back.
+        n_subbands: The F axis is cut into this many parts, stacked as channels.
+        norm: Normalisation before the activations.
+        activation: Of the whole network.
+    """
+
+    architecture: ClassVar[str] = "tfc_tdf_unet_v3"
+
+    n_bins: int = 4096
+    n_audio_channels: int = 2
+    n_stems: int = 4
+    n_channels: int = 64
+    growth: int = 64
+    n_scales: int = 5
+    units_per_block: int = 2
+    bottleneck_factor: int = 4
+    n_subbands: int = 4
+    norm: NormType = "instance"
+    activation: ActivationType = "gelu"
+
+    def __post_init__(self) -> None:
+        self._require_at_least(
+            1, "n_bins", "n_audio_channels", "n_stems", "n_channels", "units_per_block", "n_subbands"
+        )
+        self._require_at_least(0, "n_scales", "growth")
+        _require(
+            self.norm in ("batch", "group", "instance"), f"norm must be batch, group or instance, is {self.norm!r}"
+        )
+        _require(self.activation in ("gelu", "relu"), f"activation must be gelu or relu, is {self.activation!r}")
+        _require(
+            self.n_bins % (self.n_subbands * self.frame_multiple) == 0,
+            f"n_bins ({self.n_bins}) must be a multiple of n_subbands * 2^n_scales "
+            f"({self.n_subbands * self.frame_multiple})",
+        )
+        smallest = self.n_bins // self.n_subbands // self.frame_multiple
+        _require(
+            1 <= self.bottleneck_factor <= smallest,
+            f"bottleneck_factor must be 1 to {smallest} (the bins of the latent part), is {self.bottleneck_factor}",
+        )
+
+    @property
+    def frame_multiple(self) -> int:
+        """The number of frames (and of bins) must be a multiple of this: 2^n_scales."""
+        return int(2**self.n_scales)
+
+
+_BANDS: dict[BandScheme, tuple[tuple[int, int], ...]] = {
+    "vocals": ((10, 100), (12, 250), (8, 500), (8, 1000), (2, 2000)),
+    "bass": ((10, 50), (5, 100), (6, 500), (4, 1000), (4, 2000)),
+    "drums": ((20, 50), (10, 100), (8, 250), (8, 500), (8, 1000)),
+    "joint": ((20, 50), (10, 100), (8, 250), (8, 500), (8, 1000), (2, 2000)),
+}
+"""Of each scheme: number of bands and their width in Hz, from 0 Hz up (arXiv 2209.15174, section III-B; `joint`:
+arXiv 2603.09187). One more band takes the rest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BSRNNConfig(_NetworkConfig):
+    """Hyper-parameters of a BSRNN (arXiv 2209.15174), also as replicated and improved in arXiv 2603.09187.
+
+    The defaults are the paper's vocals network.
+
+    Attributes:
+        n_bins: Frequency bins F that go in and come out: all of the transform, 0 Hz to half the sample rate.
+        sample_rate: In Hz: what the widths of the bands are counted in.
+        n_audio_channels: Audio channels; the network works on each as if it were mono.
+        n_stems: Stems that come out, each with its own mask estimation.
+        bands: How the bins are split: for vocals (and other), bass, drums, or for several stems at once.
+        n_channels: Channels of a band (the paper's N).
+        n_dual_path_layers: RNN pairs along time and bands.
+        rnn: Kind of the bidirectional RNN.
+        n_attention_heads: Of the attention along time behind each pair; 0 is none.
+        attention_channels: Of the queries and keys, per head and band.
+        tac: Behind each pair the audio channels see each other (transform, average, concatenate).
+    """
+
+    architecture: ClassVar[str] = "bsrnn"
+
+    n_bins: int = 1025
+    sample_rate: int = 44100
+    n_audio_channels: int = 2
+    n_stems: int = 1
+    bands: BandScheme = "vocals"
+    n_channels: int = 128
+    n_dual_path_layers: int = 12
+    rnn: RNNType = "lstm"
+    n_attention_heads: int = 0
+    attention_channels: int = 16
+    tac: bool = False
+
+    def __post_init__(self) -> None:
+        self._require_at_least(
+            1, "n_bins", "sample_rate", "n_audio_channels", "n_stems", "n_channels", "attention_channels"
+        )
+        self._require_at_least(0, "n_dual_path_layers", "n_attention_heads")
+        _require(self.rnn in ("lstm", "gru"), f"rnn must be lstm or gru, is {self.rnn!r}")
+        _require(self.bands in _BANDS, f"bands must be one of {', '.join(_BANDS)}, is {self.bands!r}")
+        _require(
+            min(self.band_widths) >= 1,
+            f"n_bins ({self.n_bins}) are too few for the bands of {self.bands!r} at {self.sample_rate} Hz",
+        )
+        _require(
+            self.n_attention_heads == 0 or self.n_channels % self.n_attention_heads == 0,
+            f"n_attention_heads ({self.n_attention_heads}) must divide n_channels ({self.n_channels})",
+        )
+
+    @property
+    def band_widths(self) -> tuple[int, ...]:
+        """Bins of each band, from 0 Hz up."""
+        widths = [
+            int(width_hz * self.n_bins / (self.sample_rate / 2)) for n, width_hz in _BANDS[self.bands] for _ in range(n)
+        ]
+        return (*widths, self.n_bins - sum(widths))
+
+    @property
+    def frame_multiple(self) -> int:
+        """Any number of frames will do."""
+        return 1
+
+
+NetworkConfig = DTTNetConfig | TFCTDFUNetConfig | BSRNNConfig
+
+_ARCHITECTURES: dict[str, type[DTTNetConfig] | type[TFCTDFUNetConfig] | type[BSRNNConfig]] = {
+    config.architecture: config for config in (DTTNetConfig, TFCTDFUNetConfig, BSRNNConfig)
+}
+
+
+def network_config(values: Mapping[str, Any]) -> NetworkConfig:
+    """The configuration of a network from `{"architecture": ..., hyper-parameters}`, the form of `to_dict`.
+
+    Raises:
+        ModelError: The architecture or a hyper-parameter is not known or out of range.
+    """
+    known = f"architecture must be one of {', '.join(_ARCHITECTURES)}"
+    _require("architecture" in values, f"{known}, is not given")
+    name = values["architecture"]
+    _require(name in _ARCHITECTURES, f"{known}, is {name!r}")
+    return _ARCHITECTURES[name].from_dict(values)
+
+
+@dataclass(frozen=True, kw_only=True)
 class NetworkCard(_Config):
     """What the file of one network says about itself: stored as JSON in the metadata of the ONNX file.
 
@@ -154,13 +335,15 @@ class NetworkCard(_Config):
         transform: The transform its spectra are made with.
         n_frames: Frames per chunk in training; the runtime may use others.
         frame_multiple: The number of frames must be a multiple of this.
-        hyperparameters: Of the network, as a plain dictionary: for people and for re-training.
+        hyperparameters: Of the network, as `network_config` takes them: for people and for re-training.
         licence: Of the weights.
         training_data: In words.
         quality: Measured quality, in words, with what it was measured on; empty if unknown.
         source: Where the weights come from.
         source_sha256: Hash of the file they were converted from; empty if they were trained here.
         probe_norm: L2 norm of the output of the source network for `probe_input`, which `models verify` repeats.
+        n_parameters: Trainable parameters; 0 if unknown.
+        gmac_per_second: Thousand million multiply-accumulates per second of audio, for all stems; 0 if unknown.
     """
 
     stems: tuple[str, ...]
@@ -174,6 +357,8 @@ class NetworkCard(_Config):
     source: str = ""
     source_sha256: str = ""
     probe_norm: float = 0.0
+    n_parameters: int = 0
+    gmac_per_second: float = 0.0
 
     def __post_init__(self) -> None:
         _require(bool(self.stems), "a network needs at least one stem")
@@ -187,7 +372,7 @@ class NetworkCard(_Config):
         )
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
         values = dict(values)
         values["stems"] = tuple(values["stems"])
         values["transform"] = Transform.from_dict(values["transform"])

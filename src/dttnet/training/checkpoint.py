@@ -116,7 +116,7 @@ def convert(path: Path, stems: Sequence[str], folder: Path) -> Conversion:
         transform=imported.transform,
         n_frames=PAPER_FRAMES,
         frame_multiple=imported.config.frame_multiple,
-        hyperparameters={"network": "DTTNet", **imported.config.to_dict()},
+        hyperparameters=imported.config.to_dict(),
         licence=PUBLISHED_LICENCE if known else unknown,
         training_data=PUBLISHED_TRAINING_DATA if known else unknown,
         source=f"{known.file}: {known.where}" if known else path.name,
