@@ -15,6 +15,7 @@ import click
 
 from dttnet import exit_codes
 from dttnet.errors import DttnetError
+from dttnet.evaluate_cli import evaluate
 from dttnet.exit_codes import with_exit_codes
 from dttnet.models_cli import models
 
@@ -31,6 +32,7 @@ def main() -> None:
 
 
 main.add_command(models)
+main.add_command(evaluate)
 
 
 @main.command()
