@@ -296,8 +296,9 @@ class _Headers:
 
     def __enter__(self) -> _Headers:
         if self._path is not None:
-            with contextlib.suppress(OSError, ValueError):
-                self._known = dict(json.loads(self._path.read_text(encoding="utf-8")))
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                stored = dict(json.loads(self._path.read_text(encoding="utf-8")))
+                self._known = {path: header for path, header in stored.items() if _is_header(header)}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -321,7 +322,7 @@ class _Headers:
             raise AudioError(f"{path}: cannot be read ({error.strerror})") from error
         stamp = [stat.st_size, stat.st_mtime_ns]
         known = self._known.get(key)
-        if not _is_header(known) or known[:2] != stamp:
+        if known is None or known[:2] != stamp:
             info = read_info(path)
             known = [*stamp, info.sample_rate, info.n_channels, info.n_samples or 0]
             self._known[key] = known
