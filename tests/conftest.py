@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import types
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -168,3 +172,16 @@ def make_audio(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def museval() -> Any:
+    """The package that the field measures with."""
+    with pytest.MonkeyPatch.context() as patch:
+        # museval imports musdb for its data set, and that stops where there is no ffmpeg program. No test needs either.
+        patch.setitem(sys.modules, "musdb", types.ModuleType("musdb"))
+        with warnings.catch_warnings():
+            # Of its dependencies, which are not ours to keep up to date.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            import museval
+    return museval
