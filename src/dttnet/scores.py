@@ -56,7 +56,7 @@ _FORMAT = 1
 """Of our part of a track's file. A file with another number is made again."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)  # arrays do not compare to one truth
 class StemScores:
     """One stem of one track, in dB; NaN where a metric is undefined.
 
@@ -81,7 +81,7 @@ class StemScores:
         return csdr_sisec([self.museval_sdr])
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class TrackScores:
     """All that was found out about one track.
 
