@@ -203,7 +203,7 @@ class TFCTDFUNetConfig(_NetworkConfig):
     units_per_block: int = 2
     bottleneck_factor: int = 4
     n_subbands: int = 4
-    norm: NormType = "instance"
+    norm: Literal["batch", "instance"] = "instance"
     activation: ActivationType = "gelu"
 
     def __post_init__(self) -> None:
@@ -211,9 +211,7 @@ class TFCTDFUNetConfig(_NetworkConfig):
             1, "n_bins", "n_audio_channels", "n_stems", "n_channels", "units_per_block", "n_subbands"
         )
         self._require_at_least(0, "n_scales", "growth")
-        _require(
-            self.norm in ("batch", "group", "instance"), f"norm must be batch, group or instance, is {self.norm!r}"
-        )
+        _require(self.norm in ("batch", "instance"), f"norm must be batch or instance, is {self.norm!r}")
         _require(self.activation in ("gelu", "relu"), f"activation must be gelu or relu, is {self.activation!r}")
         _require(
             self.n_bins % (self.n_subbands * self.frame_multiple) == 0,

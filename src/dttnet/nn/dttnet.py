@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dttnet.config import DTTNetConfig
 from dttnet.nn.dual_path import DualPath
+from dttnet.nn.mask import apply_mask
 from dttnet.nn.tfc_tdf import TFCTDF, ConvUnit, join_subbands, norm_layer, split_subbands
 
 
@@ -71,7 +72,7 @@ class DTTNet(nn.Module):
             x = torch.cat([x, spectrum], 1)
         x = join_subbands(self.last(x), self.config.n_subbands)
         x = x.reshape(x.shape[0], self.config.n_stems, -1, x.shape[2], x.shape[3])
-        return _apply_mask(x, mixture) if self.config.mask else x
+        return apply_mask(x, mixture) if self.config.mask else x
 
 
 def _compress(x: Tensor, power: float) -> Tensor:
@@ -82,11 +83,3 @@ def _compress(x: Tensor, power: float) -> Tensor:
     magnitude_squared = squared[:, 0::2] + squared[:, 1::2]
     scale = (magnitude_squared + 1e-8) ** ((power - 1) / 2)
     return x * scale.repeat_interleave(2, 1)
-
-
-def _apply_mask(mask: Tensor, x: Tensor) -> Tensor:
-    """Complex product of a packed mask (B, S, C, T, F) and a packed spectrum (B, C, T, F)."""
-    real, imag = x[:, None, 0::2], x[:, None, 1::2]
-    mask_real, mask_imag = mask[:, :, 0::2], mask[:, :, 1::2]
-    product = torch.stack([mask_real * real - mask_imag * imag, mask_real * imag + mask_imag * real], 3)
-    return product.flatten(2, 3)
