@@ -1,0 +1,172 @@
+"""Random changes of stems: one function draws them, others apply them.
+
+Shapes: C channels (2), N samples. Audio is (C, N) float32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from python_stretch.Signalsmith import Stretch
+
+from dttnet.audio import Resampler
+from dttnet.errors import UsageError
+
+Float = NDArray[np.float32]
+
+MARGIN_S = 0.15
+"""Audio on both sides of an excerpt that `change_pitch_and_tempo` needs to be the same up to the excerpt's ends."""
+
+# Signalsmith Stretch with blocks of 0.14 s (6144 samples at 44.1 kHz, a fast transform) that overlap three times takes
+# 2/3 of the time of its own default, which overlaps four times; chords of sines come out with 33 dB of noise instead
+# of 48 dB (its "cheaper": 22 dB), and clicks as sharp.
+_BLOCK_S = 0.14
+_BLOCK_MULTIPLE = 768
+_OVERLAP = 3
+
+# Above this, pitch shifting moves partials by a constant, as the library recommends: it keeps hiss and sibilants alike.
+_TONALITY_LIMIT_HZ = 8000
+
+
+@dataclass
+class AugmentConfig:
+    """How much stems are changed at random. The defaults are the paper's (section 4: 25 versions of each track).
+
+    Attributes:
+        probability: That the pitch and tempo of a stem are drawn at all.
+        semitones: Largest change of the pitch, up or down.
+        semitone_step: Distance of the pitches that are drawn; 0 draws any.
+        tempo: Largest change of the tempo, as a share: 0.2 is 0.8 to 1.2 times as fast.
+        tempo_step: Distance of the tempos that are drawn; 0 draws any.
+        method: "stretch" changes pitch and tempo independently. "resample" plays faster or slower, so that the pitch
+            goes with the tempo (`semitones` is not used): a tenth of the work.
+        keep_pitch: Stems whose pitch stays.
+        rest_together: Stems that are not targets get one change of pitch and tempo, in one pass: for a network of one
+            target, half the work.
+        gain_db: Largest change of the level, up or down; BSRNN has 10.
+        polarity: Probability that a stem is turned upside down.
+        swap: Probability that left and right are swapped.
+        silence: Probability that a stem is silent; BSRNN has 0.1.
+    """
+
+    probability: float = 1.0
+    semitones: float = 2.0
+    semitone_step: float = 1.0
+    tempo: float = 0.2
+    tempo_step: float = 0.1
+    method: str = "stretch"
+    keep_pitch: list[str] = field(default_factory=list)
+    rest_together: bool = False
+    gain_db: float = 0.0
+    polarity: float = 0.0
+    swap: float = 0.0
+    silence: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("probability", "polarity", "swap", "silence"):
+            value = getattr(self, name)
+            _require(0 <= value <= 1, f"augment.{name} is {value}: a probability is from 0 to 1")
+        for name, highest in (("semitones", 12), ("tempo", 0.5), ("gain_db", 60)):
+            value = getattr(self, name)
+            _require(0 <= value <= highest, f"augment.{name} is {value}: give 0 to {highest}")
+        _require(self.semitone_step >= 0, f"augment.semitone_step is {self.semitone_step}: it must not be negative")
+        _require(self.tempo_step >= 0, f"augment.tempo_step is {self.tempo_step}: it must not be negative")
+        _require(self.method in ("stretch", "resample"), f"augment.method is {self.method!r}: give stretch or resample")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What happens to one stem.
+
+    Attributes:
+        semitones: Of the pitch, up.
+        tempo: Times as fast.
+        gain: Factor, negative for a turned polarity, 0 for silence.
+        is_swapped: Left and right change places.
+    """
+
+    semitones: float = 0.0
+    tempo: float = 1.0
+    gain: float = 1.0
+    is_swapped: bool = False
+
+
+def draw_pitch_and_tempo(rng: np.random.Generator, *, config: AugmentConfig) -> tuple[float, float]:
+    """Semitones up, and times as fast. With "resample", 0 semitones means: as the tempo has it."""
+    semitones = _draw(rng, config.semitones, config.semitone_step)
+    tempo = 1 + _draw(rng, config.tempo, config.tempo_step)
+    if rng.random() >= config.probability:
+        return 0.0, 1.0
+    return (semitones if config.method == "stretch" else 0.0), tempo
+
+
+def draw_change(
+    rng: np.random.Generator, stem: str, pitch_and_tempo: tuple[float, float], *, config: AugmentConfig
+) -> Change:
+    """Everything that happens to a stem whose pitch and tempo are drawn."""
+    semitones, tempo = pitch_and_tempo
+    gain = 10 ** (rng.uniform(-1, 1) * config.gain_db / 20)
+    if rng.random() < config.polarity:
+        gain = -gain
+    is_swapped = bool(rng.random() < config.swap)
+    if rng.random() < config.silence:
+        gain = 0.0
+    return Change(
+        semitones=0.0 if stem in config.keep_pitch else semitones, tempo=tempo, gain=float(gain), is_swapped=is_swapped
+    )
+
+
+def change_level_and_sides(audio: Float, change: Change) -> Float:
+    """(2, N) with the change's gain, polarity and swapped channels."""
+    if change.is_swapped:
+        audio = audio[::-1]
+    return audio if change.gain == 1 else audio * np.float32(change.gain)
+
+
+def n_needed(n_samples: int, tempo: float, *, sample_rate: int) -> tuple[int, int]:
+    """Samples to read before an excerpt, and in all, to get `n_samples` at another tempo or pitch."""
+    margin = round(MARGIN_S * sample_rate)
+    return margin, 2 * margin + int(np.ceil(n_samples * tempo))
+
+
+def change_pitch_and_tempo(
+    audio: Float, *, semitones: float, tempo: float, method: str, n_samples: int, sample_rate: int
+) -> Float:
+    """(2, M) with the margins of `n_needed` -> (2, n_samples), whose first sample is the first after the margin.
+
+    "stretch" is a phase vocoder, Signalsmith Stretch: sines keep their phase between channels, and onsets are within
+    a millisecond of where they belong. The same input gives the same output, to the bit.
+    """
+    if not audio.any():
+        return np.zeros((audio.shape[0], n_samples), np.float32)
+    # Many a vocal or bass has the same in both channels.
+    parts = audio[:1] if all(np.array_equal(channel, audio[0]) for channel in audio[1:]) else audio
+    if method == "resample":
+        changed = Resampler(round(sample_rate * tempo), sample_rate, len(parts)).push(parts, last=True)
+    else:
+        block = round(_BLOCK_S * sample_rate / _BLOCK_MULTIPLE) * _BLOCK_MULTIPLE
+        stretch = Stretch(0)
+        stretch.configure(len(parts), block, block // _OVERLAP)
+        stretch.setTransposeSemitones(semitones, _TONALITY_LIMIT_HZ / sample_rate)
+        stretch.setTimeFactor(tempo)
+        changed = np.asarray(stretch.process(np.ascontiguousarray(parts)), np.float32)
+    start = round(round(MARGIN_S * sample_rate) / tempo)
+    out = np.empty((len(audio), n_samples), np.float32)
+    out[:] = changed[:, start : start + n_samples]
+    return out
+
+
+def _draw(rng: np.random.Generator, highest: float, step: float) -> float:
+    """A number from -highest to highest: any, or a multiple of a step."""
+    place = rng.uniform(-1, 1)  # drawn in any case, so that a setting does not change what is drawn after it
+    if not step:
+        return float(place * highest)
+    n_steps = int(highest / step + 1e-9)
+    return float((np.floor((place + 1) / 2 * (2 * n_steps + 1)) - n_steps) * step)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise UsageError(message)
