@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dttnet import exit_codes
+from dttnet.data_cli import data
 from dttnet.errors import DttnetError
 from dttnet.evaluate_cli import evaluate
 from dttnet.exit_codes import with_exit_codes
@@ -32,6 +33,7 @@ def main() -> None:
 
 
 main.add_command(models)
+main.add_command(data)
 main.add_command(evaluate)
 
 
