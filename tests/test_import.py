@@ -21,7 +21,7 @@ from dttnet.config import DTTNetConfig, network_config
 from dttnet.errors import ModelError
 from dttnet.runtime.onnx import read_card
 from dttnet.store import file_sha256, find, published
-from dttnet.training.checkpoint import load_reference
+from dttnet.training.conversion import load_reference
 
 SMALL = DTTNetConfig(growth=8, n_bins=64, convs_per_block=1, bottleneck_factor=4, n_dual_path_layers=1)
 
@@ -217,7 +217,7 @@ def test_imported_networks_make_one_model_that_verifies(tmp_path: Path) -> None:
 def test_a_published_checkpoint_is_recognised_by_its_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = saved(tmp_path / "renamed.ckpt", state())
     known = replace(published()[0], sha256=file_sha256(source))
-    monkeypatch.setattr("dttnet.training.checkpoint.published", lambda: [known])
+    monkeypatch.setattr("dttnet.training.conversion.published", lambda: [known])
     output = run("import", str(source), "--stem", "vocals", "-o", str(tmp_path / "m"))
     assert f"recognised as {known.file}" in output
     card = read_card(tmp_path / "m" / "vocals.onnx")

@@ -17,8 +17,9 @@ from dttnet.nn.dttnet import DTTNet
 from dttnet.nn.tfc_tdf import join_subbands, split_subbands
 from dttnet.runtime.onnx import OnnxNetwork, read_card
 from dttnet.separator import Separator
-from dttnet.training.checkpoint import _rename
 from dttnet.training.export import export
+from dttnet.training.importers import rename
+from dttnet.training.importers.dttnet import _NAMES
 
 # What the project promises; float32 rounding gives 3e-7.
 TOLERANCE = 1e-4
@@ -29,7 +30,7 @@ NETWORKS = {"tiny": reference.TINY, "vocals": reference.VOCALS, "bass": referenc
 def reference_network(config: DTTNetConfig) -> DTTNet:
     network = DTTNet(config)
     state = {
-        _rename(name): torch.from_numpy(values)
+        rename(name, _NAMES): torch.from_numpy(values)
         for name, values in reference.weights(config).items()
         if name not in ("window", "freq_pad")
     }
@@ -143,7 +144,10 @@ def test_the_exported_file_says_what_it_is(tmp_path: Path) -> None:
     export(reference_network(reference.TINY), made, path)
     read = read_card(path)
     assert read.probe_norm > 0
-    assert read.to_dict() == made.to_dict() | {"probe_norm": read.probe_norm}
+    assert read.n_parameters == sum(p.numel() for p in DTTNet(reference.TINY).parameters())
+    assert read.gmac_per_second > 0
+    filled_in = {name: getattr(read, name) for name in ("probe_norm", "n_parameters", "gmac_per_second")}
+    assert read.to_dict() == made.to_dict() | filled_in
 
 
 def test_half_precision_weights_halve_the_file(tmp_path: Path) -> None:

@@ -98,20 +98,27 @@ def verify(names: tuple[str, ...]) -> None:
 
 @models.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--stem", required=True, help="What the network separates (several: a,b, in the order of its outputs).")
+@click.option("--config", type=click.Path(path_type=Path), default=None, help="YAML published with it (MDX23C).")
+@click.option(
+    "--stem",
+    default=None,
+    help="What the network separates (several: a,b, in the order of its outputs).  [default: what the YAML says]",
+)
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the model.")
 @with_exit_codes
-def import_(file: Path, *, stem: str, out: Path) -> None:
-    """Convert a published checkpoint (Lightning, state dict or safetensors) of a DTTNet.
+def import_(file: Path, *, config: Path | None, stem: str | None, out: Path) -> None:
+    """Convert a published checkpoint (Lightning, state dict or safetensors) of a DTTNet, a TFC-TDF UNet v3 (MDX23C) or
+    a BSRNN.
 
     Networks of several stems imported into one folder make one model: `dttnet separate -n FOLDER`.
     """
     try:
-        from dttnet.training.checkpoint import convert
+        from dttnet.training.conversion import convert
     except ImportError as error:
         raise MissingExtraError("Importing checkpoints", "train") from error
 
-    result = convert(file, [name.strip() for name in stem.split(",")], out)
+    stems = [name.strip() for name in stem.split(",")] if stem is not None else None
+    result = convert(file, stems, out, config=config)
     click.echo(f"{result.path}: {_facts(result.card, result.path)}")
     click.echo(f"  {result.report}")
     click.echo(f"  source sha256: {result.card.source_sha256}")

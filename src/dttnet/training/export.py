@@ -12,13 +12,16 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 from torch import nn
+from torch.onnx import TrainingMode
 
 from dttnet.config import NetworkCard
 from dttnet.errors import ModelError
+from dttnet.nn.cost import count_parameters, gmac_per_second
 from dttnet.runtime.onnx import METADATA_KEY, OnnxNetwork
 from dttnet.store import probe_input
+from dttnet.training.graph import halve_weights, name_weights
 
 # float32 rounding through some thirty layers in another order; a wrong weight or axis is off by 1e-1 and more.
 PARITY_TOLERANCE = 1e-4
@@ -45,7 +48,7 @@ def export(network: nn.Module, card: NetworkCard, path: Path, *, half_weights: b
 
     Args:
         network: Packed spectrum (B, 2C, T, F) -> (B, S, 2C, T, F).
-        card: Goes into the file's metadata; its `probe_norm` is filled in.
+        card: Goes into the file's metadata; what it says of the network's output and cost is filled in.
         half_weights: Store weights as float16: half the size; they are float32 again when the file is loaded.
 
     Raises:
@@ -55,14 +58,20 @@ def export(network: nn.Module, card: NetworkCard, path: Path, *, half_weights: b
     probe = probe_input(card)
     with torch.no_grad():
         expected = network(torch.from_numpy(probe)).numpy()
-    card = replace(card, probe_norm=float(np.linalg.norm(expected)))
+    card = replace(
+        card,
+        probe_norm=float(np.linalg.norm(expected)),
+        n_parameters=count_parameters(network),
+        gmac_per_second=round(gmac_per_second(network, card), 3),
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".dttnet-", dir=path.parent) as folder:
         partial = Path(folder) / path.name
         _to_onnx(network, torch.from_numpy(probe), partial)
         model = onnx.load(partial)
+        name_weights(model.graph, network)
         if half_weights:
-            _halve_weights(model)
+            halve_weights(model.graph)
         helper.set_model_props(model, {METADATA_KEY: json.dumps(card.to_dict())})
         onnx.save(model, partial)
         converted = OnnxNetwork(partial, device="cpu")
@@ -94,23 +103,13 @@ def _to_onnx(network: nn.Module, example: torch.Tensor, path: Path) -> None:
             dynamic_axes={"mixture": {0: "batch", 2: "frames"}, "stems": {0: "batch", 3: "frames"}},
             dynamo=False,
             opset_version=17,
+            # Weights stay as they are, under their names: nothing is folded into them, and two that are equal are not
+            # made one. ONNX Runtime folds them when a file is loaded.
+            training=TrainingMode.PRESERVE,
+            do_constant_folding=False,
+            keep_initializers_as_inputs=True,
         )
 
 
 def _error(output: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
     return float(np.linalg.norm(output - expected) / np.linalg.norm(expected))
-
-
-def _halve_weights(model: onnx.ModelProto) -> None:
-    """Store float32 initializers of a thousand values and more as float16, behind a Cast that loading folds away."""
-    graph = model.graph
-    casts = []
-    for tensor in list(graph.initializer):
-        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < 1000:
-            continue
-        name = tensor.name
-        values = numpy_helper.to_array(tensor).astype(np.float16)
-        tensor.CopyFrom(numpy_helper.from_array(values, f"{name}.fp16"))
-        casts.append(helper.make_node("Cast", [f"{name}.fp16"], [name], to=TensorProto.FLOAT))
-    for node in reversed(casts):
-        graph.node.insert(0, node)
