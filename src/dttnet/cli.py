@@ -19,6 +19,7 @@ from dttnet.errors import DttnetError
 from dttnet.evaluate_cli import evaluate
 from dttnet.exit_codes import with_exit_codes
 from dttnet.models_cli import models
+from dttnet.train_cli import export, train
 
 if TYPE_CHECKING:
     from dttnet.audio import Encoding
@@ -35,6 +36,8 @@ def main() -> None:
 main.add_command(models)
 main.add_command(data)
 main.add_command(evaluate)
+main.add_command(train)
+main.add_command(export)
 
 
 @main.command()

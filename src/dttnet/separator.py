@@ -69,7 +69,8 @@ class Separator:
     """Separates songs with one model. Build it once; all methods may be called from several threads at once.
 
     Args:
-        model: Name of a model in the package, or a folder or ONNX file.
+        model: Name of a model in the package, or a folder or ONNX file; or networks that are ready to run (`device` and
+            `threads` are theirs then).
         stems: The stems wanted, None for all. Networks that give none of them are not loaded.
         complement: Name of one more output, the source minus all `stems`. By default there is one, named "other" or
             "no_<stem>", only if all stems are wanted and the model has no stem "other".
@@ -92,7 +93,7 @@ class Separator:
 
     def __init__(
         self,
-        model: str = store.DEFAULT_MODEL,
+        model: str | Sequence[Network] = store.DEFAULT_MODEL,
         *,
         stems: Sequence[str] | None = None,
         complement: str | None = None,
@@ -110,14 +111,21 @@ class Separator:
             raise UsageError(f"batch_size is {batch_size}: give at least 1")
         if chunk_edges not in ("neighbours", "reflect"):
             raise UsageError(f"chunk_edges is {chunk_edges!r}: give 'neighbours' or 'reflect'")
-        self.model = store.find(model)
-        cards = {path: read_card(path) for path in self.model.files}
+        self.model = store.find(model) if isinstance(model, str) else store.Model(name="networks", files=())
+        cards = (
+            [read_card(path) for path in self.model.files]
+            if isinstance(model, str)
+            else [network.card for network in model]
+        )
         self._layout = _Layout.of(self.model.name, cards, stems, complement, adds_up=adds_up)
         self._adds_up = adds_up
         self._batch_size = batch_size
         self._reflect = chunk_edges == "reflect"
         self._networks: list[Network] = [
-            OnnxNetwork(path, device=device, threads=threads) for path in self._layout.files
+            OnnxNetwork(self.model.files[index], device=device, threads=threads)
+            if isinstance(model, str)
+            else model[index]
+            for index in self._layout.used
         ]
         self.device = self._networks[0].device
         self.transform = self._layout.transform
@@ -300,7 +308,7 @@ class _Layout:
     """Which networks run for the stems wanted, and how the outputs come from theirs.
 
     Attributes:
-        files: Networks that run.
+        used: Networks that run.
         transform: With the bins of the widest network.
         known: Stems those networks give.
         positions: For each network, where its stems stand in `known`.
@@ -312,7 +320,7 @@ class _Layout:
         is_complete: The outputs are all of the song.
     """
 
-    files: tuple[Path, ...]
+    used: tuple[int, ...]
     transform: Transform
     known: tuple[str, ...]
     positions: tuple[list[int], ...]
@@ -326,13 +334,13 @@ class _Layout:
     def of(
         cls,
         name: str,
-        cards: Mapping[Path, NetworkCard],
+        cards: Sequence[NetworkCard],
         stems: Sequence[str] | None,
         complement: str | None,
         *,
         adds_up: bool,
     ) -> _Layout:
-        available: list[str] = [stem for card in cards.values() for stem in card.stems]
+        available: list[str] = [stem for card in cards for stem in card.stems]
         twice = {stem for stem in available if available.count(stem) > 1}
         if twice:
             raise ModelError(f"model {name!r}: several of its files give {', '.join(sorted(twice))}; remove one")
@@ -348,7 +356,7 @@ class _Layout:
         if complement in wanted:
             raise UsageError(f"the complement cannot be named {complement!r}: that is one of the stems")
 
-        used = {path: card for path, card in cards.items() if set(card.stems) & set(wanted)}
+        used = {index: card for index, card in enumerate(cards) if set(card.stems) & set(wanted)}
         known = [stem for card in used.values() for stem in card.stems]
         transforms = {card.transform for card in used.values()}
         widest = max(transforms, key=lambda transform: transform.n_bins)
@@ -368,7 +376,7 @@ class _Layout:
                 # Without a complement their sum is needed too, under no name.
                 direct[complement or ""] = others
         return cls(
-            files=tuple(used),
+            used=tuple(used),
             transform=widest,
             known=tuple(known),
             positions=tuple([known.index(stem) for stem in card.stems] for card in used.values()),

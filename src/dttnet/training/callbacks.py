@@ -1,0 +1,219 @@
+"""What happens beside the steps of a run: the average of the weights, checkpoints, warnings, pictures."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, Checkpoint, WeightAveraging
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from dttnet.errors import ModelError
+from dttnet.training.loader import ResumableLoader
+from dttnet.training.task import SILENT_DB, Task, Validated
+
+Report = Callable[[str], None]
+"""Called with one line that a person should read."""
+
+
+class Stopped(Exception):  # noqa: N818  # not an error
+    """A run was asked to stop, and has saved where it was."""
+
+
+class MovingAverage(WeightAveraging):
+    """Exponential moving average of the weights and of the statistics of the normalisations.
+
+    Validated, saved (as `state_dict`) and exported in the place of the weights themselves. In the first steps the decay
+    is (1 + n) / (10 + n), or the average would remember the random start.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self._decay = decay
+        self._n_updates = 0
+        super().__init__(use_buffers=True, multi_avg_fn=self._average)
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        if step_idx is None:
+            return False
+        self._n_updates = step_idx
+        return True
+
+    def _average(self, averages: Any, current: Any, n_averaged: Tensor | int) -> None:
+        decay = min(self._decay, (1 + self._n_updates) / (10 + self._n_updates))
+        get_ema_multi_avg_fn(decay)(averages, current, n_averaged)  # type: ignore[no-untyped-call]
+
+
+class LastCheckpoint(Checkpoint):
+    """`last.ckpt`: every so many steps, at the end, and when somebody asks the run to stop (Ctrl-C, SIGTERM).
+
+    The first such signal lets the step come to its end, so that the run goes on exactly from there, and raises
+    `Stopped`; the second stops at once.
+    """
+
+    def __init__(self, path: Path, *, every: int) -> None:
+        self.path = path
+        self._interrupted = False
+        self._every = every
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._interrupt)
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()
+
+    def _interrupt(self, number: int, _: FrameType | None) -> None:
+        if self._interrupted:
+            signal.signal(number, self._previous[signal.Signals(number)])
+            raise KeyboardInterrupt
+        self._interrupted = True
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        loader = trainer.train_dataloader
+        assert isinstance(loader, ResumableLoader)
+        loader.n_used = trainer.global_step * trainer.accumulate_grad_batches
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        stop = self._interrupted
+        if trainer.world_size > 1:
+            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
+        step = trainer.global_step
+        if stop or step % self._every == 0 or step == trainer.max_steps:
+            trainer.save_checkpoint(self.path)
+        if stop:
+            # Not `trainer.should_stop`: that would validate first.
+            raise Stopped(f"stopped at step {step}")
+
+
+class Guard(Callback):
+    """Says when a run goes wrong: stops it when the loss is no number, warns when it grows or an estimate is silent."""
+
+    def __init__(self, *, every: int, report: Report) -> None:
+        self._every = every
+        self._report = report
+        self._sum: Tensor | None = None
+        self._n = 0
+        self._lowest = float("inf")
+        self._has_warned = False
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        loss = outputs["loss"].detach() * trainer.accumulate_grad_batches
+        # Summed on the device: looking at every loss would make the processor wait for it.
+        self._sum = loss if self._sum is None else self._sum + loss
+        self._n += 1
+        if self._n < self._every and trainer.global_step > 1:
+            return
+        mean = float(self._sum) / self._n
+        self._sum, self._n = None, 0
+        step = trainer.global_step
+        if not np.isfinite(mean):
+            raise ModelError(
+                f"the loss is {mean} at step {step}: training diverged. Lower optimizer.rate, set gradient_clip, or "
+                "use bfloat16 in place of float16; the last checkpoint is from before"
+            )
+        if mean > 10 * self._lowest and not self._has_warned:
+            self._has_warned = True
+            self._report(
+                f"step {step}: the loss is {mean:.3g}, ten times its lowest ({self._lowest:.3g}): training diverges. "
+                "Lower optimizer.rate or set gradient_clip"
+            )
+        self._lowest = min(self._lowest, mean)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, Task)
+        for stem in pl_module.card.stems:
+            level = trainer.callback_metrics.get(f"val/level_{stem}")
+            if level is not None and float(level) < SILENT_DB:
+                self._report(
+                    f"step {trainer.global_step}: {stem} has collapsed to silence: the estimates are "
+                    f"{-float(level):.0f} dB below the truth"
+                )
+
+
+class Pictures(Callback):
+    """Sound and spectrograms of the first validation track, truth and estimate, in TensorBoard."""
+
+    def __init__(self, logger: TensorBoardLogger, *, max_seconds: float = 10.0) -> None:
+        self._logger = logger
+        self._max_seconds = max_seconds
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, Task)
+        if pl_module.validated is None or not trainer.is_global_zero:
+            return
+        shown = _loudest(pl_module.validated, self._max_seconds)
+        writer = self._logger.experiment
+        step = trainer.global_step
+        for stem in pl_module.card.stems:
+            for what, tracks in (("truth", shown.references), ("estimate", shown.estimates)):
+                mono = torch.from_numpy(tracks[stem].mean(0)).clamp(-1, 1)
+                writer.add_audio(f"{stem}/{what}", mono[None], step, sample_rate=shown.sample_rate)
+        writer.add_figure(f"spectrograms/{shown.name}", draw_spectrograms(shown), step)
+        writer.flush()
+
+
+def _loudest(track: Validated, max_seconds: float) -> Validated:
+    """The part of a track in which most is going on."""
+    n_wanted = int(max_seconds * track.sample_rate)
+    mixture = np.sum([reference.mean(0) for reference in track.references.values()], axis=0)
+    energy = np.concatenate([[0.0], np.cumsum(np.square(mixture, dtype=np.float64))])
+    if len(mixture) <= n_wanted:
+        return track
+    start = int(np.argmax(energy[n_wanted:] - energy[:-n_wanted]))
+
+    def cut(tracks: Any) -> dict[str, Any]:
+        return {stem: samples[:, start : start + n_wanted] for stem, samples in tracks.items()}
+
+    return Validated(
+        name=track.name,
+        sample_rate=track.sample_rate,
+        references=cut(track.references),
+        estimates=cut(track.estimates),
+    )
+
+
+def draw_spectrograms(track: Validated) -> Any:
+    """A matplotlib figure: a row per stem, truth on the left, estimate on the right, in dB."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 2.5 * len(track.references)), layout="constrained")
+    axes = figure.subplots(len(track.references), 2, squeeze=False, sharex=True, sharey=True)
+    for row, stem in zip(axes, track.references, strict=True):
+        for axis, what, tracks in zip(row, ("truth", "estimate"), (track.references, track.estimates), strict=True):
+            mono = torch.from_numpy(tracks[stem].mean(0))
+            spectrum = torch.stft(mono, 2048, 512, window=torch.hann_window(2048), return_complex=True).abs()
+            extent = (0.0, len(mono) / track.sample_rate, 0.0, track.sample_rate / 2000)
+            # The floor is that of 16 bits; silence has a logarithm too.
+            decibels = 20 * torch.log10(spectrum / 1024 + 1e-6)
+            axis.imshow(decibels, origin="lower", aspect="auto", extent=extent, vmin=-100, vmax=-20)
+            axis.set_title(f"{stem}: {what}")
+    figure.supxlabel("s")
+    figure.supylabel("kHz")
+    return figure

@@ -1,0 +1,96 @@
+"""From a run to a model: an ONNX file that `dttnet separate -n` takes, and the card that goes with it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dttnet.config import NetworkCard
+from dttnet.nn.build import build_network
+from dttnet.training.experiment import Experiment
+from dttnet.training.export import ParityReport, export
+from dttnet.training.start import RunCheckpoint, find_checkpoint, read_checkpoint
+
+UNSTATED = "not stated: ask whoever gave you the file"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """What `release` made."""
+
+    path: Path
+    card_path: Path
+    card: NetworkCard
+    step: int
+    report: ParityReport
+
+
+def release(
+    run: Path,
+    folder: Path,
+    *,
+    which: str = "best",
+    licence: str = "",
+    training_data: str = "",
+    half_weights: bool = False,
+) -> Release:
+    """Export a checkpoint into the model `folder`, as `STEMS.onnx` and `STEMS.md`.
+
+    Args:
+        run: Folder of a run, or a checkpoint.
+        which: "best" or "last" checkpoint of the run.
+        licence: Of the weights.
+        training_data: In words, in place of what the run knows.
+        half_weights: See `export`.
+
+    Raises:
+        ModelError: There is no checkpoint, or the exported network does not compute what the trained one does.
+    """
+    checkpoint = read_checkpoint(find_checkpoint(run, which=which))
+    network = build_network(checkpoint.experiment.network_config)
+    network.load_state_dict(checkpoint.state)
+    card = replace(
+        checkpoint.card,
+        licence=licence or UNSTATED,
+        training_data=training_data or checkpoint.card.training_data,
+        quality=_quality(checkpoint),
+        source=f"dttnet train, {checkpoint.step} steps",
+    )
+    path = folder / f"{'-'.join(card.stems)}.onnx"
+    report = export(network, card, path, half_weights=half_weights)
+    card_path = path.with_suffix(".md")
+    partial = card_path.with_name(f".dttnet-{os.getpid()}.md")
+    partial.write_text(_text(card, checkpoint, path, report), encoding="utf-8")
+    partial.replace(card_path)
+    return Release(path=path, card_path=card_path, card=card, step=checkpoint.step, report=report)
+
+
+def _quality(checkpoint: RunCheckpoint) -> str:
+    if not checkpoint.usdr:
+        return ""
+    scores = ", ".join(f"{stem} {value:.2f} dB" for stem, value in checkpoint.usdr.items())
+    return f"uSDR on the run's validation tracks: {scores}"
+
+
+def _text(card: NetworkCard, checkpoint: RunCheckpoint, path: Path, report: ParityReport) -> str:
+    experiment = checkpoint.experiment
+    rows = {
+        "stems": ", ".join(card.stems),
+        "licence of the weights": card.licence,
+        "training data": card.training_data,
+        "training": f"{checkpoint.step} steps of {_batch(experiment)}, seed {experiment.seed}",
+        "weights": "exponential moving average" if experiment.ema_decay is not None else "of the last step",
+        "quality": card.quality or "not measured",
+        "highest frequency": f"{card.transform.band_limit_hz / 1000:.1f} kHz",
+        "export": str(report),
+    }
+    lines = [f"# {path.name}", "", "| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())]
+    lines += ["", "The whole configuration:", "", "```yaml", experiment.to_yaml().strip(), "```", ""]
+    return "\n".join(lines)
+
+
+def _batch(experiment: Experiment) -> str:
+    seconds = experiment.n_samples / experiment.transform_config.sample_rate
+    n_examples = experiment.batch_size * experiment.accumulate
+    return f"{n_examples} examples of {seconds:.2f} s per device"

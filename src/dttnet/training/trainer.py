@@ -1,0 +1,310 @@
+"""A training run from its configuration to its checkpoints, by way of Lightning."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import lightning as L
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch.utils.data import DataLoader
+
+from dttnet.config import NetworkCard
+from dttnet.dataset import Dataset, Track, load_dataset
+from dttnet.errors import DeviceError, UsageError
+from dttnet.nn.build import build_network
+from dttnet.training.callbacks import Guard, LastCheckpoint, MovingAverage, Pictures, Report, Stopped
+from dttnet.training.data import Examples
+from dttnet.training.distributed import SyncBatchNorm
+from dttnet.training.experiment import PRECISIONS, Experiment, differences, read_experiment
+from dttnet.training.loader import Order, ResumableLoader
+from dttnet.training.start import CHECKPOINTS, LAST, Start, read_checkpoint
+from dttnet.training.task import Task
+
+CONFIG = "config.yaml"
+LOGS = "logs"
+"""One folder per start: `logs/from_step_0/metrics.csv`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Root:
+    """A folder of stems and how often it is drawn from, against the others."""
+
+    path: Path
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitReport:
+    """What a run came to.
+
+    Attributes:
+        step: Steps done, of all there are.
+        interrupted: It was asked to stop; the same call goes on.
+        is_first_process: Of those that train together: the one that talks to people.
+        best_usdr: Of all validations, in dB; None without one.
+        best: Checkpoint of it.
+    """
+
+    run: Path
+    step: int
+    interrupted: bool
+    is_first_process: bool
+    best_usdr: float | None
+    best: Path | None
+
+
+def fit(
+    experiment: Experiment,
+    roots: Sequence[Root],
+    run: Path,
+    *,
+    start: Start | None = None,
+    report: Report = lambda _: None,
+    progress: bool = False,
+) -> FitReport:
+    """Train; or go on, where `run` holds a run of the same experiment.
+
+    Args:
+        experiment: What to do.
+        roots: Data; see `dttnet.dataset.load_dataset`. Tracks of the splits "train" and "" are trained on, those of
+            "valid" validated.
+        run: Folder of the run: `config.yaml`, `checkpoints/`, `metrics.csv` and TensorBoard's files.
+        start: Model to start from; None is random weights.
+        report: See `Report`.
+        progress: Show a bar.
+
+    Raises:
+        UsageError: The folder holds another experiment, there is no data, or a value does not fit.
+        ModelError: Training diverged, or the model to start from is another network.
+        DeviceError: The accelerator is not there.
+    """
+    experiment = _complete(experiment, start)
+    config = experiment.network_config
+    datasets = [(load_dataset(root.path, stems=experiment.mixture_stems), root.weight) for root in roots]
+    tracks = _validation_tracks(datasets, experiment)
+    last = run / CHECKPOINTS / LAST
+    first_step = read_checkpoint(last).step if last.is_file() else 0
+    resumes = first_step > 0
+    _check_run(experiment, run, resumes=resumes)
+    if resumes:
+        report(f"{run}: goes on at step {first_step}")
+    if not tracks:
+        report("the data has no tracks of a split 'valid': nothing is validated, and only the last checkpoint is kept")
+
+    L.seed_everything(experiment.seed, verbose=False)
+    if experiment.hardware.threads is not None:
+        torch.set_num_threads(experiment.hardware.threads)
+    network = build_network(config)
+    if start is not None:
+        start.load_into(network)
+    if experiment.hardware.compile:
+        network.compile()
+    card = NetworkCard(
+        stems=tuple(experiment.stems),
+        transform=experiment.transform_config,
+        n_frames=experiment.n_frames,
+        frame_multiple=config.frame_multiple,
+        hyperparameters=config.to_dict(),
+        licence="",
+        training_data=_describe(datasets, start),
+    )
+    task = Task(experiment, network, card, tracks)
+    last_checkpoint = LastCheckpoint(last, every=experiment.save_every)
+    best = ModelCheckpoint(
+        dirpath=run / CHECKPOINTS,
+        filename="best-{step}-{val/usdr:.3f}",
+        auto_insert_metric_name=False,
+        monitor="val/usdr",
+        mode="max",
+        save_top_k=experiment.validation.keep,
+        save_on_train_epoch_end=False,
+        enable_version_counter=False,
+    )
+    with _quiet():
+        trainer = _trainer(
+            experiment,
+            run,
+            [last_checkpoint, *([best] if tracks else [])],
+            report,
+            first_step=first_step,
+            progress=progress,
+        )
+        if trainer.is_global_zero:
+            run.mkdir(parents=True, exist_ok=True)
+            (run / CONFIG).write_text(experiment.to_yaml(), encoding="utf-8")
+        loader = _loader(experiment, datasets, trainer)
+        validation = _validation_loader(tracks, trainer) if tracks else None
+        interrupted = False
+        try:
+            trainer.fit(task, loader, validation, ckpt_path=last if resumes else None, weights_only=True)
+        except (Stopped, SIGTERMException, SystemExit):  # Lightning makes an exit of a second Ctrl-C
+            interrupted = True
+    return FitReport(
+        run=run,
+        step=trainer.global_step,
+        interrupted=interrupted,
+        is_first_process=trainer.is_global_zero,
+        best_usdr=None if best.best_model_score is None else float(best.best_model_score),
+        best=Path(best.best_model_path) if best.best_model_path else None,
+    )
+
+
+def _complete(experiment: Experiment, start: Start | None) -> Experiment:
+    """The experiment with all that follows from the model it starts from and from its length."""
+    if not experiment.network:
+        if start is None:
+            raise UsageError("the configuration names no network: give it one, or a model to start from")
+        card = start.card
+        follows = ("n_bins", "n_stems")
+        network = {name: value for name, value in card.hyperparameters.items() if name not in follows}
+        experiment = replace(experiment, stems=list(card.stems), transform=card.transform.to_dict(), network=network)
+    # A run shorter than the interval is validated at its end.
+    every = min(experiment.validation.every, experiment.steps)
+    return replace(experiment, validation=replace(experiment.validation, every=every))
+
+
+def _validation_tracks(datasets: Sequence[tuple[Dataset, float]], experiment: Experiment) -> list[Track]:
+    tracks = [track for dataset, _ in datasets for track in dataset.tracks if track.split == "valid"]
+    return tracks[: experiment.validation.max_tracks]
+
+
+def _check_run(experiment: Experiment, run: Path, *, resumes: bool) -> None:
+    """A run goes on only as what it was, and nothing that is no run is written into."""
+    config = run / CONFIG
+    if not config.is_file():
+        if run.exists() and (not run.is_dir() or any(run.iterdir())):
+            raise UsageError(f"{run}: exists and is not the folder of a run; choose another one")
+        return
+    if not resumes:
+        return
+    changed = differences(read_experiment(config.read_text(encoding="utf-8"), str(config)), experiment)
+    if changed:
+        raise UsageError(
+            f"{run}: holds a run of another experiment; choose another folder, or undo: " + "; ".join(changed)
+        )
+
+
+def _trainer(
+    experiment: Experiment,
+    run: Path,
+    checkpoints: list[Callback],
+    report: Report,
+    *,
+    first_step: int,
+    progress: bool,
+) -> L.Trainer:
+    hardware = experiment.hardware
+    tensorboard = TensorBoardLogger(run, name="", version="")
+    callbacks: list[Callback] = []
+    if experiment.ema_decay is not None:
+        callbacks.append(MovingAverage(experiment.ema_decay))
+    callbacks += [
+        Guard(every=experiment.log_every, report=report),
+        Pictures(tensorboard),
+        *checkpoints,
+    ]
+    if progress:
+        callbacks.append(TQDMProgressBar())
+    on_cuda = hardware.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    precision = hardware.precision if hardware.precision != "auto" else "float16" if on_cuda else "float32"
+    try:
+        return L.Trainer(
+            accelerator=hardware.accelerator,
+            devices=hardware.devices or "auto",
+            num_nodes=hardware.n_nodes,
+            strategy=hardware.strategy,
+            precision=PRECISIONS[precision],  # type: ignore[arg-type]  # one of Lightning's literals
+            max_epochs=-1,
+            max_steps=experiment.steps,
+            accumulate_grad_batches=experiment.accumulate,
+            gradient_clip_val=experiment.gradient_clip,
+            val_check_interval=experiment.validation.every * experiment.accumulate,
+            check_val_every_n_epoch=None,
+            num_sanity_val_steps=0,
+            log_every_n_steps=experiment.log_every,
+            callbacks=callbacks,
+            logger=[CSVLogger(run, name=LOGS, version=f"from_step_{first_step}"), tensorboard],
+            plugins=[SyncBatchNorm()] if hardware.sync_batchnorm else None,
+            sync_batchnorm=False,
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        raise DeviceError(f"hardware: {(str(error).splitlines() or ['cannot be used'])[0]}") from error
+
+
+def _loader(experiment: Experiment, datasets: Sequence[tuple[Dataset, float]], trainer: L.Trainer) -> ResumableLoader:
+    order = Order(
+        n_batches=experiment.steps * experiment.accumulate,
+        batch_size=experiment.batch_size,
+        rank=trainer.global_rank,
+        world_size=trainer.world_size,
+    )
+    examples = Examples(
+        [(replace(dataset, tracks=_training_tracks(dataset)), weight) for dataset, weight in datasets],
+        targets=experiment.stems,
+        n_samples=experiment.n_samples,
+        sample_rate=experiment.transform_config.sample_rate,
+        seed=experiment.seed,
+        config=experiment.data,
+        n_examples=order.n_batches * order.batch_size * trainer.world_size,
+    )
+    return ResumableLoader(
+        examples, order, n_workers=experiment.hardware.n_workers, pin_memory=trainer.strategy.root_device.type == "cuda"
+    )
+
+
+def _training_tracks(dataset: Dataset) -> tuple[Track, ...]:
+    return tuple(track for track in dataset.tracks if track.split in ("train", ""))
+
+
+def _validation_loader(tracks: Sequence[Track], trainer: L.Trainer) -> DataLoader[int]:
+    """Numbers of the tracks of this process; -1 where others have one more, so that all do as many steps."""
+    n_each = -(-len(tracks) // trainer.world_size)
+    mine = list(range(trainer.global_rank, len(tracks), trainer.world_size))
+    mine += [-1] * (n_each - len(mine))
+    return DataLoader(mine, batch_size=None)  # type: ignore[arg-type]  # a list will do
+
+
+def _describe(datasets: Sequence[tuple[Dataset, float]], start: Start | None) -> str:
+    """What was trained on, in words, for the card."""
+    parts = []
+    for dataset, weight in datasets:
+        tracks = _training_tracks(dataset)
+        hours = sum(track.duration_s for track in tracks) / 3600
+        facts = [f"{len(tracks)} tracks, {hours:.1f} h"] if tracks else []
+        for stem, clips in dataset.loose.items():
+            loose_hours = sum(clip.duration_s for clip in clips) / 3600
+            facts.append(f"{len(clips)} loose files of {stem}, {loose_hours:.1f} h")
+        share = f", weight {weight:g}" if len(datasets) > 1 else ""
+        parts.append(f"{dataset.root.resolve().name} ({'; '.join(facts)}{share})")
+    text = "; ".join(parts)
+    if start is not None:
+        text += f"; started from {start.name} ({start.card.training_data or 'trained on unknown data'})"
+    return text
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's banners and advice are for those who write code with it; ours come through `report`."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,338 @@
+"""Training runs, from the configuration to the model: small ones, on noise."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import noise
+
+from dttnet.dataset import STEMS
+from dttnet.errors import DttnetError, ModelError, UsageError
+from dttnet.runtime.onnx import read_card
+from dttnet.separator import Separator
+from dttnet.training.data import Examples
+from dttnet.training.experiment import load_experiment, read_experiment
+from dttnet.training.release import release
+from dttnet.training.start import find_checkpoint, find_start, read_checkpoint
+from dttnet.training.task import level_db, rate_share
+from dttnet.training.trainer import FitReport, Root, fit
+
+CONFIG = """
+description: Tiny
+stems: [vocals, drums, bass, other]
+transform: {n_fft: 512, hop: 128, n_bins: 128}
+network: {architecture: dttnet, growth: 2, n_scales: 1, convs_per_block: 1, n_dual_path_layers: 1, n_heads: 1}
+n_frames: 16
+batch_size: 2
+steps: 6
+save_every: 100
+log_every: 2
+ema_decay: 0.9
+optimizer: {rate: 1.0e-2}
+loss: {consistent: true}
+validation: {every: 4, max_seconds: 1}
+hardware: {n_workers: 0, accelerator: cpu, threads: 1}
+"""
+
+pytestmark = [
+    # Lightning and what it imports, not ours to mend.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+
+@pytest.fixture(scope="session")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two songs to train and two to validate with, two seconds each."""
+    root = tmp_path_factory.mktemp("songs")
+    for number, split in enumerate(("train", "train", "valid", "valid")):
+        for position, stem in enumerate(STEMS):
+            path = root / split / f"song {number}" / f"{stem}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, noise(2 * 44100, peak=0.2, seed=10 * number + position), 44100)
+    return root
+
+
+@pytest.fixture
+def train(tmp_path: Path, songs: Path) -> Callable[..., FitReport]:
+    """train("run", "steps=3", ...): a run of the tiny configuration in the test's folder."""
+    config = tmp_path / "tiny.yaml"
+    config.write_text(CONFIG)
+
+    def run(
+        name: str,
+        *overrides: str,
+        roots: Sequence[Path] = (),
+        start: str | None = None,
+        lines: list[str] | None = None,
+    ) -> FitReport:
+        return fit(
+            load_experiment(str(config), overrides),
+            [Root(path=root) for root in roots or [songs]],
+            tmp_path / name,
+            start=find_start(start) if start is not None else None,
+            report=lines.append if lines is not None else lambda _: None,
+        )
+
+    return run
+
+
+def contents(run: Path) -> dict[str, torch.Tensor]:
+    """Average, weights and optimiser of the last checkpoint, by name."""
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    tensors = {f"average.{name}": tensor for name, tensor in checkpoint["state_dict"].items()}
+    tensors |= {f"weights.{name}": tensor for name, tensor in checkpoint.get("current_model_state", {}).items()}
+    for number, state in checkpoint["optimizer_states"][0]["state"].items():
+        tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in state.items()}
+    return tensors
+
+
+def assert_same(one: Path, other: Path) -> None:
+    mine, yours = contents(one), contents(other)
+    assert mine.keys() == yours.keys()
+    different = [name for name in mine if not torch.equal(mine[name], yours[name])]
+    assert not different, different
+
+
+def metrics(run: Path) -> list[dict[str, str]]:
+    rows = []
+    for path in sorted(run.glob("logs/*/metrics.csv")):
+        with path.open(newline="") as file:
+            rows += list(csv.DictReader(file))
+    return rows
+
+
+def test_a_run_leaves_what_a_person_needs(tmp_path: Path, train: Callable[..., FitReport]) -> None:
+    report = train("run", "steps=8")
+    run = tmp_path / "run"
+    assert (report.step, report.interrupted) == (8, False)
+    assert report.best is not None
+    assert report.best_usdr is not None
+    assert find_checkpoint(run) == report.best
+    assert read_experiment((run / "config.yaml").read_text(), "config.yaml").steps == 8
+    validated = [row for row in metrics(run) if row.get("val/usdr")]
+    assert [row["step"] for row in validated] == ["3", "7"]
+    assert float(validated[-1]["val/usdr"]) == pytest.approx(
+        np.mean([float(validated[-1][f"val/usdr_{stem}"]) for stem in STEMS]), abs=1e-5
+    )  # printed digits of float32
+    assert list(run.glob("events.out.tfevents*"))
+
+
+def test_a_run_that_goes_on_ends_with_the_same_weights(tmp_path: Path, train: Callable[..., FitReport]) -> None:
+    train("whole", "steps=7")
+    for steps in (3, 4, 7):  # before, at and after a validation
+        train("parts", f"steps={steps}")
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+    assert len(list((tmp_path / "parts" / "logs").iterdir())) == 3
+
+
+def test_it_does_so_with_accumulated_batches_and_workers(tmp_path: Path, train: Callable[..., FitReport]) -> None:
+    options = ("accumulate=2", "ema_decay=null", "optimizer.schedule=exponential", "optimizer.decay_every=2")
+    train("whole", "steps=5", *options)
+    train("parts", "steps=2", *options, "hardware.n_workers=2")
+    train("parts", "steps=5", *options, "hardware.n_workers=1")
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_goes_on_exactly_from_there(
+    tmp_path: Path, train: Callable[..., FitReport], monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    train("whole")
+    read = Examples.__getitem__
+
+    def stop_in_the_middle(examples: Examples, index: int) -> object:
+        if index == 5:  # of the third step
+            signal.raise_signal(number)
+        return read(examples, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Examples, "__getitem__", stop_in_the_middle)
+        stopped = train("parts")
+    assert (stopped.step, stopped.interrupted) == (3, True)
+    lines: list[str] = []
+    assert train("parts", lines=lines).step == 6
+    assert any("goes on at step 3" in line for line in lines)
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_two_processes_train_as_one_with_twice_the_batch(
+    tmp_path: Path, train: Callable[..., FitReport], songs: Path
+) -> None:
+    # A large eps keeps Adam from making whole steps of gradients that are rounding errors.
+    options = ["steps=3", "optimizer.eps=1e-2", "optimizer.rate=1e-2"]
+    train("one", *options, "batch_size=4")
+    command = [sys.executable, "-m", "dttnet", "train", str(tmp_path / "tiny.yaml"), "--data", str(songs)]
+    devices = ["hardware.devices=2", "hardware.strategy=ddp"]
+    result = subprocess.run(
+        [*command, "-o", str(tmp_path / "two"), *options, *devices],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env=dict(os.environ, OMP_NUM_THREADS="1"),
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("3 steps done") == 1
+    one, two = contents(tmp_path / "one"), contents(tmp_path / "two")
+    assert one.keys() == two.keys()
+    for name in one:
+        if "running" in name or "network" in name:
+            # The sums of a batch are rounded in another order. Without synchronised normalisation the statistics
+            # differ by 1e-2.
+            torch.testing.assert_close(two[name], one[name], atol=2e-6, rtol=2e-4, msg=name)
+    validated = [float(row["val/usdr"]) for run in ("one", "two") for row in metrics(tmp_path / run) if row["val/usdr"]]
+    assert validated[0] == pytest.approx(validated[1], abs=1e-3)  # dB, of weights that differ by rounding
+
+
+def test_the_average_is_validated_saved_and_exported(tmp_path: Path, train: Callable[..., FitReport]) -> None:
+    train("run")
+    last = contents(tmp_path / "run")
+    name = "network.first.0.weight"
+    assert not torch.equal(last[f"average.{name}"], last[f"weights.{name}"])
+    released = release(tmp_path / "run", tmp_path / "model", which="last", licence="CC0-1.0")
+    exported = find_start(str(released.path))
+    assert torch.equal(exported.state["first.0.weight"], last[f"average.{name}"])
+
+
+def test_a_released_model_separates_and_says_what_it_is(
+    tmp_path: Path, train: Callable[..., FitReport], songs: Path
+) -> None:
+    report = train("run")
+    released = release(tmp_path / "run", tmp_path / "model", licence="CC0-1.0")
+    card = read_card(released.path)
+    assert card.licence == "CC0-1.0"
+    assert card.training_data.startswith(f"{songs.name} (2 tracks, 0.0 h)")
+    assert card.hyperparameters["architecture"] == "dttnet"
+    assert card.n_parameters > 0
+    text = released.card_path.read_text()
+    for stem in STEMS:
+        assert f"{stem} " in card.quality
+    for part in ("CC0-1.0", card.quality, "parity with torch", "growth: 2", "exponential moving average"):
+        assert part in text
+    assert report.best_usdr is not None
+    mix = noise(44100).T.astype(np.float32)
+    stems = Separator(str(tmp_path / "model")).separate(mix, 44100)
+    # What every model of four stems does, see test_separator.py.
+    np.testing.assert_allclose(sum(stems.values()), mix, atol=1e-6)
+
+
+def test_fine_tuning_starts_from_the_model(tmp_path: Path, train: Callable[..., FitReport]) -> None:
+    train("first")
+    released = release(tmp_path / "first", tmp_path / "model")
+    (tmp_path / "tiny.yaml").write_text("steps: 1\nn_frames: 16\nhardware: {n_workers: 0, accelerator: cpu}\n")
+    before = find_start(str(tmp_path / "model")).state
+    for start in (str(tmp_path / "model"), str(released.path), str(tmp_path / "first")):
+        train(f"from {Path(start).name}", "optimizer.rate=1e-30", start=start)
+        after = read_checkpoint(tmp_path / f"from {Path(start).name}" / "checkpoints" / "last.ckpt")
+        assert after.card.stems == STEMS
+        assert "started from" in after.card.training_data
+        trained = {name for name in before if "running" not in name and "num_batches" not in name}
+        for name in trained:
+            # A step of size 1e-30 is none.
+            assert torch.equal(after.state[name], before[name]), name
+
+
+def test_another_network_cannot_start_from_it(tmp_path: Path, train: Callable[..., FitReport]) -> None:
+    train("first", "steps=1")
+    with pytest.raises(ModelError, match="another network than the configuration's"):
+        train("second", "network.growth=4", start=str(tmp_path / "first"))
+    with pytest.raises(UsageError, match="names no network"):
+        (tmp_path / "tiny.yaml").write_text("steps: 1\n")
+        train("third")
+
+
+def test_a_run_of_another_experiment_is_not_continued(tmp_path: Path, train: Callable[..., FitReport]) -> None:
+    train("run", "steps=2")
+    before = (tmp_path / "run" / "checkpoints" / "last.ckpt").read_bytes()
+    with pytest.raises(UsageError, match="holds a run of another experiment.* seed: 2021 -> 3"):
+        train("run", "steps=4", "seed=3")
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").read_bytes() == before
+
+
+def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path, train: Callable[..., FitReport]) -> None:
+    (tmp_path / "holiday").mkdir()
+    (tmp_path / "holiday" / "photo.jpg").write_text("mine")
+    with pytest.raises(UsageError, match="exists and is not the folder of a run"):
+        train("holiday")
+    assert [path.name for path in (tmp_path / "holiday").iterdir()] == ["photo.jpg"]
+
+
+def test_a_run_that_diverges_says_so(tmp_path: Path, train: Callable[..., FitReport]) -> None:
+    with pytest.raises(ModelError, match="the loss is (nan|inf) at step .*: training diverged. Lower optimizer.rate"):
+        train("run", "optimizer.rate=1e30", "steps=20", "validation.every=20")
+    assert not list((tmp_path / "run" / "checkpoints").glob("*.ckpt"))
+
+
+def test_a_run_that_collapses_to_silence_says_so(tmp_path: Path, train: Callable[..., FitReport]) -> None:
+    one = ("stems=[bass]", "loss.consistent=false", "steps=1")
+    train("first", *one)
+    path = tmp_path / "first" / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    for name in ("network.last.weight", "network.last.bias"):
+        checkpoint["state_dict"][name].zero_()
+    torch.save(checkpoint, path)
+    lines: list[str] = []
+    # A step of size 1e-30 is none.
+    train("silent", *one, "optimizer.rate=1e-30", start=str(path), lines=lines)
+    assert lines == ["step 1: bass has collapsed to silence: the estimates are 120 dB below the truth"]
+
+
+def test_data_without_songs_to_validate_is_said(
+    tmp_path: Path, train: Callable[..., FitReport], songs: Path
+) -> None:
+    only = tmp_path / "only"
+    (only / "train").mkdir(parents=True)
+    (only / "train" / "song").symlink_to(songs / "train" / "song 0", target_is_directory=True)
+    lines: list[str] = []
+    report = train("run", roots=[only], lines=lines)
+    assert report.best is None
+    assert any("no tracks of a split 'valid'" in line for line in lines)
+    assert find_checkpoint(tmp_path / "run").name == "last.ckpt"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.write_bytes(b"no checkpoint"), "not a checkpoint of a dttnet run, or damaged"),
+        (lambda path: torch.save({"state_dict": {}}, path), "not a checkpoint of a dttnet run"),
+        (lambda path: None, "cannot be read"),
+    ],
+)
+def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path, make: Callable[[Path], None], message: str) -> None:
+    path = tmp_path / "other.ckpt"
+    make(path)
+    with pytest.raises(DttnetError, match=f"other.ckpt: {message}"):
+        find_start(str(path)) if path.exists() else read_checkpoint(path)
+
+
+def test_the_rate_follows_its_schedule() -> None:
+    def shares(*overrides: str) -> list[float]:
+        config = load_experiment("dttnet_vocals", overrides).optimizer
+        return [rate_share(config, step, 100) for step in (0, 1, 50, 99)]
+
+    assert shares() == [1, 1, 1, 1]
+    assert shares("optimizer.warmup=4")[:2] == [0.25, 0.5]
+    decay = shares("optimizer.schedule=exponential", "optimizer.decay=0.5", "optimizer.decay_every=25")
+    assert decay == [1, 1, 0.25, 0.125]
+    cosine = shares("optimizer.schedule=cosine", "optimizer.final_share=0.2")
+    assert cosine[0] == 1
+    assert cosine[2] == pytest.approx(0.6)  # halfway between 1 and 0.2
+    assert cosine == sorted(cosine, reverse=True)
+
+
+def test_levels_are_energies_in_decibels() -> None:
+    reference = noise(1000).T.astype(np.float32)
+    assert level_db(0.1 * reference, reference) == pytest.approx(-20)
+    assert level_db(0 * reference, reference) == pytest.approx(-120)
+    assert np.isnan(level_db(reference, 0 * reference))
