@@ -2,9 +2,9 @@
 
     python benchmarks/chunking.py SONG [--model NAME] [--start 120] [--seconds 100] [--threads 2]
 
-SONG is a folder with vocals, drums, bass and other as audio files of one length and rate. Each setting runs in a process
-of its own on a part of the song; printed are the mean uSDR over the stems, the real-time factor and the peak memory of
-the process.
+SONG is a folder with vocals, drums, bass and other as audio files of one length and rate. Each setting runs in a
+process of its own on a part of the song; printed are the mean uSDR over the stems, the real-time factor and the peak
+memory of the process.
 """
 
 from __future__ import annotations

@@ -43,6 +43,9 @@ SILENT_REFERENCE = "silent reference"
 FOLDERS = ("{track}/{stem}.{ext}", "{split}/{track}/{stem}.{ext}")
 """Where estimates are looked for, unless a template says otherwise."""
 
+_writing = threading.Lock()
+"""Held while files appear: a worker does not end in the middle of that."""
+
 _SUFFIXES = sorted({*AUDIO_SUFFIXES, *(suffix.upper() for suffix in AUDIO_SUFFIXES)})
 
 
@@ -396,7 +399,8 @@ def _attempt(job: Job) -> Outcome:
     started = time.perf_counter()
     try:
         scores = score(job)
-        write_text(job.output, scores.to_json())
+        with _writing:
+            write_text(job.output, scores.to_json())
     except (DttnetError, OSError) as error:
         message = str(error)
         return Outcome(job=job, error=message if job.track.name in message else f"{job.track.name}: {message}")
@@ -435,7 +439,8 @@ def _join(parent: Connection) -> None:
         try:
             parent.recv()
         except (EOFError, OSError):
-            os._exit(1)
+            with _writing:
+                os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
 
@@ -582,4 +587,5 @@ def _separate(job: Job, references: _References, stack: ExitStack) -> Blocks:
             writer.write(part)
         yield {stem: queue.pop(n_part) for stem, queue in waiting.items()}, mixtures.pop(n_part), part
     if writer is not None:
-        writer.finish()
+        with _writing:
+            writer.finish()
