@@ -48,20 +48,16 @@ def peak_bytes() -> int:
 
 
 class EagerNetwork:
-    """The network of an ONNX file in eager PyTorch, with random weights: they do not change the speed."""
+    """The network of an ONNX file in eager PyTorch."""
 
     def __init__(self, path: Path, threads: int) -> None:
         import torch
 
-        from dttnet.config import DTTNetConfig
-        from dttnet.nn.dttnet import DTTNet
-        from dttnet.runtime.onnx import read_card
+        from dttnet.training.checkpoint import load_network
 
         torch.set_num_threads(threads)
-        self.card = read_card(path)
+        self._network, self.card = load_network(path)
         self.device = "cpu"
-        values = {name: value for name, value in self.card.hyperparameters.items() if name != "network"}
-        self._network = DTTNet(DTTNetConfig.from_dict(values)).eval()
         self._torch = torch
 
     def __call__(self, packed: np.ndarray) -> np.ndarray:
