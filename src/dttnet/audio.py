@@ -77,8 +77,8 @@ class AudioReader(Protocol):
     info: AudioInfo
     warnings: list[str]
 
-    def blocks(self, n_samples: int | None = None) -> Iterator[Float]:
-        """The samples in order, (C, N) float32 at a time; `n_samples` are enough, if that saves work."""
+    def blocks(self) -> Iterator[Float]:
+        """The samples in order, (C, N) float32 at a time."""
         ...
 
 
@@ -123,19 +123,17 @@ def read_excerpt(path: Path, *, start: int = 0, n_samples: int | None = None) ->
         AudioError, MissingExtraError: See `open_audio`.
     """
     with open_audio(path) as reader:
-        if isinstance(reader, _SndfileReader) and reader.seek(start):
-            start = 0
+        if isinstance(reader, _SndfileReader) and reader.can_seek:
+            return reader.read(start, n_samples)
         end = None if n_samples is None else start + n_samples
-        parts: list[Float] = []
+        parts = [np.zeros((reader.info.n_channels, 0), np.float32)]
         n_done = 0
-        for block in reader.blocks(end):
+        for block in reader.blocks():
             parts.append(block[:, max(start - n_done, 0) : None if end is None else end - n_done])
             n_done += block.shape[1]
             if end is not None and n_done >= end:
                 break
-    if not parts:
-        return np.zeros((reader.info.n_channels, 0), np.float32)
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+    return np.concatenate(parts, axis=1)
 
 
 def _open_reader(path: Path, stack: contextlib.ExitStack) -> AudioReader:
@@ -232,7 +230,6 @@ class _SndfileReader:
     def __init__(self, path: Path, file: _Sequential) -> None:
         self._path = path
         self._file = file
-        self._n_read = 0
         self._n_pending = 0
         self.info = AudioInfo(
             sample_rate=file.samplerate,
@@ -245,41 +242,47 @@ class _SndfileReader:
         if any(pattern.search(file.extra_info) for pattern in _TRUNCATED):
             self.warnings.append(f"{path}: truncated: it ends before its audio does; the stems have what is there")
 
-    def seek(self, start: int) -> bool:
-        """Go to this sample before anything is read, if that is exact in a file like this."""
-        if self._file.format == "MP3" or self.info.n_samples is None:
-            return False
-        self._n_read = min(start, self.info.n_samples)
-        try:
-            self._file.seek(self._n_read)
-        except soundfile.SoundFileError as error:
-            raise AudioError(f"{self._path}: damaged, cannot seek to sample {start} ({_words(error)})") from error
-        return True
+    @property
+    def can_seek(self) -> bool:
+        """Whether seeking is exact to the sample in a file like this."""
+        return self._file.format != "MP3" and self.info.n_samples is not None
 
-    def blocks(self, n_samples: int | None = None) -> Iterator[Float]:
-        n_read = self._n_read
-        end = None if n_samples is None else n_read + n_samples
+    def read(self, start: int, n_samples: int | None) -> Float:
+        """(C, N) from anywhere, in one call: at most `n_samples`, less where the file ends."""
+        start = min(start, self._file.frames)
+        n_left = self._file.frames - start
         try:
-            while len(block := self._read(BLOCK if end is None else min(BLOCK, end - n_read))):
+            self._file.seek(start)
+            samples = self._file.read(
+                n_left if n_samples is None else min(n_samples, n_left), dtype="float32", always_2d=True
+            )
+        except soundfile.SoundFileError as error:
+            at_s = start / self.info.sample_rate
+            raise AudioError(f"{self._path}: damaged after {at_s:.1f} s or later ({_words(error)})") from error
+        return np.ascontiguousarray(samples.T)
+
+    def blocks(self) -> Iterator[Float]:
+        n_read = 0
+        try:
+            while len(block := self._read()):
                 n_read += len(block)
                 yield np.ascontiguousarray(block.T)
         except soundfile.SoundFileError as error:
             n_read += self._n_pending
             at_s = n_read / self.info.sample_rate
             raise AudioError(f"{self._path}: damaged after {at_s:.1f} s ({_words(error)})") from error
-        if end is None and n_read < (self.info.n_samples or 0):
+        if n_read < (self.info.n_samples or 0):
             self.warnings.append(
                 f"{self._path}: truncated: {n_read} of {self.info.n_samples} samples are there; "
                 "the stems have what is there"
             )
 
-    def _read(self, n_samples: int) -> NDArray[np.float32]:
-        """The next (N, C), at most `n_samples`, in steps that tell where in a damaged file reading stopped."""
-        part = np.zeros((0, self.info.n_channels), np.float32)
+    def _read(self) -> NDArray[np.float32]:
+        """The next (N, C), at most BLOCK, in steps that tell where in a damaged file reading stopped."""
         parts = []
         self._n_pending = 0
-        while self._n_pending < n_samples:
-            part = self._file.read(min(_STEP, n_samples - self._n_pending), dtype="float32", always_2d=True)
+        while self._n_pending < BLOCK:
+            part = self._file.read(_STEP, dtype="float32", always_2d=True)
             if not len(part):
                 break
             parts.append(part)
@@ -304,7 +307,7 @@ class _PyAVReader:
         )
         self.warnings: list[str] = []
 
-    def blocks(self, n_samples: int | None = None) -> Iterator[Float]:  # noqa: ARG002  # whoever asks may stop
+    def blocks(self) -> Iterator[Float]:
         context = self._stream.codec_context
         to_float = self._av.AudioResampler(format="fltp", layout=context.layout, rate=context.sample_rate)
         pending: list[Float] = []

@@ -21,7 +21,7 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from dttnet.audio import AUDIO_SUFFIXES, Resampler, read_excerpt, read_info
+from dttnet.audio import AUDIO_SUFFIXES, MIN_RATE_HZ, Resampler, read_excerpt, read_info
 from dttnet.errors import AudioError, UsageError
 
 Float = NDArray[np.float32]
@@ -140,10 +140,10 @@ class Track:
             clips = [self.mixture] if self.mixture is not None else list(self.stems.values())
         else:
             clips = [self.stems[stem]] if stem in self.stems else []
-        out = np.zeros((2, n_samples), np.float32)
-        for clip in clips:
-            _add_excerpt(out, clip, start, rate)
-        return out
+        excerpts = [_read_stereo(clip, start, n_samples, rate) for clip in clips]
+        if len(excerpts) == 1:
+            return excerpts[0]
+        return np.sum(excerpts, axis=0, dtype=np.float32) if excerpts else np.zeros((2, n_samples), np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +178,7 @@ def load_dataset(root: str | Path, *, stems: Sequence[str] = STEMS, cache: bool 
 
     Raises:
         UsageError: No such folder, nothing in it that looks like stems, or two files for one stem.
-        AudioError: A file cannot be read; the message names it.
+        AudioError: Files cannot be read; the message names all of them.
     """
     root = Path(root)
     if not os.path.isdir(root):
@@ -201,6 +201,8 @@ def load_dataset(root: str | Path, *, stems: Sequence[str] = STEMS, cache: bool 
                     loose[folder.name] = clips
             else:
                 tracks += _load_track(folder, "", stems, headers)
+    if headers.errors:
+        raise AudioError("\n".join(headers.errors))
     if not tracks and not loose:
         raise UsageError(_describe_nothing(root, stems))
     tracks.sort(key=lambda track: (track.name, track.split))
@@ -256,17 +258,21 @@ def _count_resampled(clip: Clip, rate: int) -> int:
     return -(-clip.n_samples * rate // clip.sample_rate)
 
 
-def _add_excerpt(out: Float, clip: Clip, start: int, rate: int) -> None:
-    """Add what a file has at samples start ... start + N of `rate` to `out` (2, N)."""
+def _read_stereo(clip: Clip, start: int, n_samples: int, rate: int) -> Float:
+    """(2, N) of what a file has at samples start ... start + N of `rate`, with zeros where it has nothing."""
     skip = max(-start, 0)
-    n_wanted = min(out.shape[1] - skip, _count_resampled(clip, rate) - (start + skip))
-    if n_wanted <= 0:
-        return
+    n_wanted = max(min(n_samples - skip, _count_resampled(clip, rate) - (start + skip)), 0)
+    if not n_wanted:
+        return np.zeros((2, n_samples), np.float32)
     if rate == clip.sample_rate:
         samples = clip.read(start + skip, n_wanted)
     else:
         samples = _read_resampled(clip, start + skip, n_wanted, rate)
-    out[:, skip : skip + samples.shape[1]] += samples[:2]
+    if samples.shape == (2, n_samples):
+        return samples
+    out = np.zeros((2, n_samples), np.float32)
+    out[:, skip : skip + samples.shape[1]] = samples[:2]
+    return out
 
 
 def _read_resampled(clip: Clip, start: int, n_samples: int, rate: int) -> Float:
@@ -293,6 +299,8 @@ class _Headers:
         self._path = platformdirs.user_cache_path("dttnet") / "headers" / f"{key}.json" if keep else None
         self._known: dict[str, list[int]] = {}
         self._is_changed = False
+        self.errors: list[str] = []
+        """What is wrong with files, so that a person hears of all of them at once."""
 
     def __enter__(self) -> _Headers:
         if self._path is not None:
@@ -316,14 +324,15 @@ class _Headers:
 
     def read(self, path: Path) -> Clip:
         key = os.fspath(path.absolute())
-        try:
-            stat = path.stat()
-        except OSError as error:
-            raise AudioError(f"{path}: cannot be read ({error.strerror})") from error
+        stat = path.stat()
         stamp = [stat.st_size, stat.st_mtime_ns]
         known = self._known.get(key)
         if known is None or known[:2] != stamp:
-            info = read_info(path)
+            try:
+                info = read_info(path)
+            except AudioError as error:
+                self.errors.append(str(error))
+                return Clip(path=path, sample_rate=MIN_RATE_HZ, n_channels=1, n_samples=0)
             known = [*stamp, info.sample_rate, info.n_channels, info.n_samples or 0]
             self._known[key] = known
             self._is_changed = True

@@ -161,9 +161,9 @@ class Examples:
         excerpt = np.zeros((2, n_samples), np.float32)
         if not sources.tracks:
             return excerpt
-        for _ in range(self._config.tries):
+        for tries_left in reversed(range(self._config.tries)):
             excerpt = self._read_place(rng, sources, stem, before, n_samples)
-            if self._is_sounding(excerpt):
+            if not tries_left or self._is_sounding(excerpt):
                 break
         return excerpt
 
