@@ -5,6 +5,7 @@ The rule is that of the golden files (golden/README.md), so that no weights need
 
 from __future__ import annotations
 
+import json
 import zlib
 from pathlib import Path
 
@@ -85,13 +86,19 @@ def shapes(config: DTTNetConfig, n_fft: int = 6144) -> dict[str, tuple[int, ...]
 
 def weights(config: DTTNetConfig, n_fft: int = 6144) -> dict[str, NDArray[np.float32]]:
     """The reference's state dict with the weights of the golden files."""
-    state = {name: _weight(name, shape) for name, shape in shapes(config, n_fft).items()}
+    state = {name: weight(name, shape) for name, shape in shapes(config, n_fft).items()}
     state["window"] = np.hanning(n_fft + 1)[:-1].astype(np.float32)
     state["freq_pad"] = np.zeros_like(state["freq_pad"])
     return state
 
 
-def _weight(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+def golden_state(name: str) -> dict[str, NDArray[np.float32]]:
+    """The weights of a golden file whose names and shapes are stored beside it, without its counters of batches."""
+    shapes = json.loads((GOLDEN / f"{name}_state_dict.json").read_text())
+    return {key: weight(key, tuple(shape)) for key, shape in shapes.items() if not key.endswith("num_batches_tracked")}
+
+
+def weight(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
     rng = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode())))
     last = name.rpartition(".")[2]
     if last == "running_var":

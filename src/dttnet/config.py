@@ -218,10 +218,11 @@ class TFCTDFUNetConfig(_NetworkConfig):
             f"n_bins ({self.n_bins}) must be a multiple of n_subbands * 2^n_scales "
             f"({self.n_subbands * self.frame_multiple})",
         )
-        smallest = self.n_bins // self.n_subbands // self.frame_multiple
+        # Two bins must be left even in the latent part: one frame of one bin cannot be normalised.
+        largest = self.n_bins // self.n_subbands // self.frame_multiple // 2
         _require(
-            1 <= self.bottleneck_factor <= smallest,
-            f"bottleneck_factor must be 1 to {smallest} (the bins of the latent part), is {self.bottleneck_factor}",
+            1 <= self.bottleneck_factor <= largest,
+            f"bottleneck_factor must be 1 to {largest} (half the bins of the latent part), is {self.bottleneck_factor}",
         )
 
     @property

@@ -12,6 +12,9 @@ from dttnet.errors import MissingExtraError, ModelError
 from dttnet.exit_codes import with_exit_codes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dttnet.comparison import Row
     from dttnet.config import NetworkCard
     from dttnet.store import Model
 
@@ -66,6 +69,7 @@ def show(name: str, *, as_json: bool) -> None:
             ("file", file),
             ("sha256", store.file_sha256(file)),
             ("size, band", _facts(card, file)),
+            ("cost", _cost(card)),
             ("licence", card.licence),
             ("training data", card.training_data),
             ("quality", card.quality or "not measured"),
@@ -94,6 +98,45 @@ def verify(names: tuple[str, ...]) -> None:
             click.echo(f"{name}: ok ({len(model.files)} file{'s' * (len(model.files) > 1)}, sha256 {model.sha256})")
     if problems:
         raise ModelError("\n".join(problems))
+
+
+@models.command()
+@click.argument("names", nargs=-1, metavar="[NAME_OR_FILE]...")
+@click.option("--paper", is_flag=True, help="Also the papers' networks at full size, with random weights.")
+@click.option(
+    "--seconds", type=click.FloatRange(1, 600), default=20, show_default=True, help="Of noise, for the speed."
+)
+@click.option("--no-speed", is_flag=True, help="Measure no speed.")
+@click.option("--threads", type=click.IntRange(1), default=None, help="Of the CPU.  [default: all]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per model.")
+@with_exit_codes
+def compare(
+    names: tuple[str, ...], *, paper: bool, seconds: float, no_speed: bool, threads: int | None, as_json: bool
+) -> None:
+    """Parameters, cost, speed and quality of the models of this package, or of NAME_OR_FILE...
+
+    Parameters in millions; thousand million multiply-accumulates (GMAC) per second of audio and real-time factor
+    (seconds of work per second of audio, measured now) for all stems of a model together.
+    """
+    from dttnet import store
+    from dttnet.comparison import compare as compare_model
+
+    n_seconds = None if no_speed else seconds
+
+    def rows() -> Iterator[Row]:
+        for name in names or store.shipped():
+            yield compare_model(name, seconds=n_seconds, threads=threads)
+        if paper:
+            try:
+                from dttnet.training.paper import paper_rows
+            except ImportError as error:
+                raise MissingExtraError("Building the papers' networks", "train") from error
+            yield from paper_rows(seconds=n_seconds, threads=threads)
+
+    if not as_json:
+        click.echo(_COLUMNS.format("model", "M par.", "GMAC/s", "RTF", "stems", "quality"))
+    for row in rows():  # as they come: one may take a minute
+        click.echo(json.dumps(row.to_dict()) if as_json else _line(row))
 
 
 @models.command("import")
@@ -128,11 +171,31 @@ def import_(file: Path, *, config: Path | None, stem: str | None, out: Path) -> 
     click.echo(f"Use it with: dttnet separate -n {out} SONG")
 
 
+_COLUMNS = "{:24} {:>7} {:>7} {:>6}  {:26} {}"
+
+
+def _line(row: Row) -> str:
+    return _COLUMNS.format(
+        row.name,
+        "?" if row.n_parameters is None else f"{row.n_parameters / 1e6:.2f}",
+        "?" if row.gmac_per_second is None else f"{row.gmac_per_second:.1f}",
+        "-" if row.real_time_factor is None else f"{row.real_time_factor:.2f}",
+        ", ".join(row.stems),
+        row.quality or "not measured",
+    )
+
+
 def _facts(card: NetworkCard, file: Path) -> str:
     size_mb = file.stat().st_size / 1e6
     return (
         f"{size_mb:.1f} MB, {card.transform.sample_rate} Hz, stems up to {card.transform.band_limit_hz / 1000:.1f} kHz"
     )
+
+
+def _cost(card: NetworkCard) -> str:
+    if not card.n_parameters:
+        return "unknown"
+    return f"{card.n_parameters / 1e6:.2f} M parameters, {card.gmac_per_second:.1f} GMAC per second of audio"
 
 
 def _check_outputs(model: Model) -> list[str]:
