@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 import reference
 from dttnet.cli import main
-from dttnet.config import DTTNetConfig, network_config
+from dttnet.config import BSRNNConfig, DTTNetConfig, TFCTDFUNetConfig, Transform, network_config
 from dttnet.errors import ModelError
 from dttnet.runtime.onnx import read_card
 from dttnet.store import file_sha256, find, published
@@ -188,6 +188,98 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         load_reference(tmp_path / "nothing.ckpt")
 
 
+MDX23C = """
+audio: {chunk_size: 15872, dim_f: 256, dim_t: 256, hop_length: 512, n_fft: 1024, num_channels: 2, sample_rate: 44100}
+model: {act: gelu, bottleneck_factor: 4, growth: 8, norm: InstanceNorm, num_blocks_per_scale: 2, num_channels: 8,
+  num_scales: 2, num_subbands: 4, scale: [2, 2]}
+training: {instruments: [Vocals, Lead Guitar, Bass, Other], target_instrument: null}
+augmentations:
+  mixup_probs: !!python/tuple
+  - 0.2
+  - 0.02
+"""
+"""As the YAML files of others are, with their tuples; the names of the model are those of the golden file."""
+
+
+def mdx23c(tmp_path: Path, yaml: str = MDX23C) -> tuple[Path, Path]:
+    """A checkpoint and its YAML."""
+    state = {name: torch.from_numpy(values) for name, values in reference.golden_state("tfc_tdf_v3_tiny").items()}
+    (tmp_path / "config.yaml").write_text(yaml)
+    return saved(tmp_path / "model.ckpt", state), tmp_path / "config.yaml"
+
+
+def test_mdx23c_is_read_with_its_yaml(tmp_path: Path) -> None:
+    checkpoint, config = mdx23c(tmp_path)
+    imported = load_reference(checkpoint, config=config)
+    assert imported.config == TFCTDFUNetConfig(n_bins=256, n_stems=4, n_channels=8, growth=8, n_scales=2)
+    assert imported.transform == Transform(n_fft=1024, hop=512, n_bins=256)
+    assert imported.n_frames == 32
+    assert imported.stems == ("vocals", "lead_guitar", "bass", "other")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            ("num_scales: 2", "num_scales: 3"),
+            r"model\.ckpt: its tensors are not those of a TFC-TDF UNet v3:\n  \d+ missing",
+        ),
+        (("growth: 8", "growth: 4"), r"of the wrong shape: .* is \(16, 8, 2, 2\), must be"),
+        (("num_channels: 8,", ""), r"not that of a TFC-TDF UNet v3: 'num_channels' is missing"),
+        (("norm: InstanceNorm", "norm: GroupNorm4"), "norm is GroupNorm4: only InstanceNorm and BatchNorm"),
+        (("scale: [2, 2]", "scale: [2, 4]"), r"scale is \[2, 4\]"),
+        (("act: gelu", "act: elu1"), r"model\.ckpt: with the values of its YAML: .*activation must be"),
+        (("dim_f: 256", "dim_f: many"), r"model\.ckpt: "),
+        (("audio:", "sound:"), "'audio' is missing"),
+        (("!!python/tuple", "!!python/object/apply:os.getcwd"), r"config\.yaml: not a plain YAML file"),
+        ((MDX23C, "just text"), r"config\.yaml: .*holds no names with values"),
+        ((MDX23C, "a: [1"), r"config\.yaml: not a plain YAML file"),
+    ],
+)
+def test_a_yaml_that_does_not_fit_is_refused_with_the_reason(
+    change: tuple[str, str], message: str, tmp_path: Path
+) -> None:
+    assert change[0] in MDX23C
+    checkpoint, config = mdx23c(tmp_path, MDX23C.replace(*change, 1))
+    with pytest.raises(ModelError, match=message):
+        load_reference(checkpoint, config=config)
+
+
+def test_mdx23c_without_its_yaml_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    checkpoint, _ = mdx23c(tmp_path)
+    with pytest.raises(ModelError, match=r"a TFC-TDF UNet v3.*give its YAML too \(--config FILE\)"):
+        load_reference(checkpoint)
+    with pytest.raises(ModelError, match=r"nothing\.yaml: cannot be read"):
+        load_reference(checkpoint, config=tmp_path / "nothing.yaml")
+
+
+@pytest.mark.parametrize("name", ["bsrnn_tiny", "bsrnn_tiny_opt"])
+def test_bsrnn_is_recognised_and_read_off_its_shapes(name: str, tmp_path: Path) -> None:
+    state = {key: torch.from_numpy(values) for key, values in reference.golden_state(name).items()}
+    content = {"state_dict": state, "hyper_parameters": Hyperparameters(3), "epoch": 7}
+    imported = load_reference(saved(tmp_path / "x.ckpt", content))
+    plain = BSRNNConfig(n_channels=16, n_dual_path_layers=2)
+    joint = {"bands": "joint", "n_stems": 2, "n_attention_heads": 2, "attention_channels": 8, "tac": True}
+    assert imported.config == (replace(plain, **joint) if name.endswith("opt") else plain)
+    assert imported.transform == Transform(n_fft=2048, hop=512, n_bins=1025)
+
+
+def test_a_bsrnn_with_other_bands_or_layers_is_refused(tmp_path: Path) -> None:
+    state = {key: torch.from_numpy(values) for key, values in reference.golden_state("bsrnn_tiny").items()}
+    fewer = {key: tensor for key, tensor in state.items() if not key.startswith("BN.40.")}
+    with pytest.raises(ModelError, match=r"its 40 bands, of 4, 4, .* bins, are no known scheme"):
+        load_reference(saved(tmp_path / "x.ckpt", fewer))
+    one_way = {key: tensor for key, tensor in state.items() if not key.endswith("_reverse")}
+    with pytest.raises(ModelError, match=r"not those of a BSRNN:\n  16 missing"):
+        load_reference(saved(tmp_path / "x.ckpt", one_way))
+
+
+def test_two_networks_in_one_file_are_refused(tmp_path: Path) -> None:
+    both = {f"{name}.{key}": tensor for name in ("vocals", "drums") for key, tensor in state().items()}
+    with pytest.raises(ModelError, match="2 are named"):
+        load_reference(saved(tmp_path / "x.ckpt", both))
+
+
 def run(*arguments: str) -> str:
     result = CliRunner().invoke(main, ["models", *arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
@@ -212,6 +304,35 @@ def test_imported_networks_make_one_model_that_verifies(tmp_path: Path) -> None:
     shown = json.loads(run("show", str(folder), "--json"))
     assert [network["stems"] for network in shown["networks"]] == [["bass"], ["vocals"]]
     assert "licence:" in run("show", str(folder))
+
+
+def test_the_stems_of_mdx23c_come_from_its_yaml(tmp_path: Path) -> None:
+    checkpoint, config = mdx23c(tmp_path, MDX23C.replace("Lead Guitar", "drums"))
+    run("import", str(checkpoint), "--config", str(config), "-o", str(tmp_path / "m"))
+    (file,) = find(str(tmp_path / "m")).files
+    assert file.name == "vocals-drums-bass-other.onnx"
+    card = read_card(file)
+    assert card.stems == ("vocals", "drums", "bass", "other")
+    assert (card.n_frames, card.frame_multiple) == (32, 4)
+    assert network_config(card.hyperparameters).architecture == "tfc_tdf_unet_v3"
+    assert "ok (1 file" in run("verify", str(tmp_path / "m"))
+
+
+def test_one_target_of_mdx23c_is_one_stem(tmp_path: Path) -> None:
+    _, config = mdx23c(tmp_path, MDX23C.replace("target_instrument: null", "target_instrument: Bass"))
+    state = {name: torch.from_numpy(values) for name, values in reference.golden_state("tfc_tdf_v3_tiny").items()}
+    state["final_conv.2.weight"] = state["final_conv.2.weight"][:16].clone()
+    imported = load_reference(saved(tmp_path / "bass.ckpt", state), config=config)
+    assert imported.stems == ("bass",)
+    assert imported.config.n_stems == 1
+
+
+def test_without_names_for_the_stems_nothing_is_made(tmp_path: Path) -> None:
+    source = saved(tmp_path / "v.ckpt", state())
+    result = CliRunner().invoke(main, ["models", "import", str(source), "-o", str(tmp_path / "m")])
+    assert result.exit_code == 3
+    assert "does not say what its 1 outputs are: name them (--stem)" in result.output
+    assert not (tmp_path / "m").exists()
 
 
 def test_a_published_checkpoint_is_recognised_by_its_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,7 +133,7 @@ def _recognise(state: Mapping[str, Tensor], path: Path) -> tuple[Importer, dict[
         expected = ", ".join(importer.anchor for importer in _IMPORTERS)
         raise ModelError(
             f"{path}: not a {', '.join(titles[:-1])} or {titles[-1]}: of its {len(state)} tensors "
-            f"{len(anchors) or 'none'} is named {expected}, and one should be; it begins with "
+            f"{len(anchors) or 'none'} are named {expected}, and one should be; it begins with "
             f"{', '.join(list(state)[:3])}"
         )
     importer, prefix = anchors[0]
