@@ -22,6 +22,7 @@ from dttnet.dataset import Dataset, Track, load_dataset
 from dttnet.errors import DeviceError, UsageError
 from dttnet.nn.build import build_network
 from dttnet.training.callbacks import Guard, LastCheckpoint, MovingAverage, Pictures, Report, Stopped
+from dttnet.training.curve import LOGS, draw_curve, folder_of_start
 from dttnet.training.data import Examples
 from dttnet.training.distributed import SyncBatchNorm
 from dttnet.training.experiment import PRECISIONS, Experiment, differences, read_experiment
@@ -30,8 +31,6 @@ from dttnet.training.start import CHECKPOINTS, LAST, Start, read_checkpoint
 from dttnet.training.task import Task
 
 CONFIG = "config.yaml"
-LOGS = "logs"
-"""One folder per start: `logs/from_step_0/metrics.csv`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +76,7 @@ def fit(
         experiment: What to do.
         roots: Data; see `dttnet.dataset.load_dataset`. Tracks of the splits "train" and "" are trained on, those of
             "valid" validated.
-        run: Folder of the run: `config.yaml`, `checkpoints/`, `metrics.csv` and TensorBoard's files.
+        run: Folder of the run: `config.yaml`, `checkpoints/`, `logs/`, `curve.png` and TensorBoard's files.
         start: Model to start from; None is random weights.
         report: See `Report`.
         progress: Show a bar.
@@ -148,6 +147,8 @@ def fit(
             trainer.fit(task, loader, validation, ckpt_path=last if resumes else None, weights_only=True)
         except (Stopped, SIGTERMException, SystemExit):  # Lightning makes an exit of a second Ctrl-C
             interrupted = True
+    if trainer.is_global_zero:
+        draw_curve(run)
     return FitReport(
         run=run,
         step=trainer.global_step,
@@ -232,7 +233,7 @@ def _trainer(
             num_sanity_val_steps=0,
             log_every_n_steps=experiment.log_every,
             callbacks=callbacks,
-            logger=[CSVLogger(run, name=LOGS, version=f"from_step_{first_step}"), tensorboard],
+            logger=[CSVLogger(run, name=LOGS, version=folder_of_start(first_step)), tensorboard],
             plugins=[SyncBatchNorm()] if hardware.sync_batchnorm else None,
             sync_batchnorm=False,
             enable_progress_bar=progress,
