@@ -384,3 +384,5 @@ def test_published_checkpoints_are_listed_with_where_to_get_them_and_their_licen
         assert name in output
     assert "junyuchen-cjy/DTTNet-Pytorch" in output
     assert "none stated" in output
+    assert "zenodo.org/records/13903584" in output
+    assert "MDX23C" in output

@@ -55,6 +55,12 @@ class Published:
 
 PUBLISHED_LICENCE = "none stated by those who publish it"
 PUBLISHED_TRAINING_DATA = "MUSDB18-HQ, which is for non-commercial use"
+BASELINES = {
+    "TFC-TDF UNet v3 (MDX23C)": "docs/pretrained_models.md of github.com/ZFTurbo/Music-Source-Separation-Training; the "
+    "YAML beside a checkpoint is needed too (--config)",
+    "BSRNN": "zenodo.org/records/13903584, by the authors of github.com/magronp/bsrnn",
+}
+"""Where checkpoints of other architectures are, that we know by their form and not one by one."""
 
 
 def registry() -> dict[str, Any]:

@@ -85,7 +85,7 @@ def _read(settings: Mapping[str, Any]) -> tuple[TFCTDFUNetConfig, Transform, int
         n_bins=audio["dim_f"],
     )
     n_frames = audio["chunk_size"] // audio["hop_length"] + 1 if "chunk_size" in audio else audio["dim_t"]
-    return config, transform, n_frames
+    return config, transform, -(-n_frames // config.frame_multiple) * config.frame_multiple
 
 
 TFC_TDF_UNET_V3 = Importer(title="TFC-TDF UNet v3", anchor="first_conv.weight", describe=_describe)
