@@ -334,14 +334,15 @@ class _PyAVReader:
 
 
 class Resampler:
-    """Streaming sample rate conversion of several channels at once (soxr, very high quality, no delay).
+    """Streaming sample rate conversion of several channels at once (soxr, no delay).
 
     Args:
         n_channels: Channels, counted over all leading axes.
+        quality: In soxr's words: "VHQ" leaves errors below those of 24 bits, "HQ" of 20 bits in 2/3 of the time.
     """
 
-    def __init__(self, from_hz: int, to_hz: int, n_channels: int) -> None:
-        self._stream = soxr.ResampleStream(from_hz, to_hz, n_channels, dtype="float32", quality="VHQ")
+    def __init__(self, from_hz: int, to_hz: int, n_channels: int, *, quality: Literal["VHQ", "HQ"] = "VHQ") -> None:
+        self._stream = soxr.ResampleStream(from_hz, to_hz, n_channels, dtype="float32", quality=quality)
 
     def push(self, block: Float, *, last: bool = False) -> Float:
         """(..., N) -> (..., N'): what can be said of the output so far; `last` brings the rest."""

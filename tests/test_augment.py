@@ -1,0 +1,209 @@
+"""Random changes of stems: what is drawn, and what it does to the sound."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from conftest import noise
+from dttnet.errors import UsageError
+from dttnet.training.augment import (
+    AugmentConfig,
+    Change,
+    change_level_and_sides,
+    change_pitch_and_tempo,
+    draw_change,
+    draw_pitch_and_tempo,
+    n_needed,
+)
+
+RATE = 44100
+N = 2 * RATE
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def change(
+    source: NDArray[np.float32], *, semitones: float = 0, tempo: float = 1, method: str = "stretch"
+) -> NDArray[np.float32]:
+    """Change a sound (C, M) that is long enough and starts a margin before its excerpt."""
+    _, n_in = n_needed(N, tempo, sample_rate=RATE)
+    return change_pitch_and_tempo(
+        source[:, :n_in], semitones=semitones, tempo=tempo, method=method, n_samples=N, sample_rate=RATE
+    )
+
+
+def sine(hz: float, *, n_channels: int = 2) -> NDArray[np.float32]:
+    wave = 0.5 * np.sin(2 * np.pi * hz / RATE * np.arange(3 * N))
+    return np.repeat(wave[None], n_channels, axis=0).astype(np.float32)
+
+
+def clicks(period: int) -> NDArray[np.float32]:
+    """Short decaying clicks, the first at the first sample after the margin."""
+    margin, _ = n_needed(1, 1, sample_rate=RATE)
+    wave = np.zeros(3 * N, np.float32)
+    for start in range(margin % period, len(wave) - 40, period):
+        wave[start : start + 40] = np.hanning(40)
+    return np.stack([wave, 0.5 * wave])
+
+
+def find_peak_hz(audio: NDArray[np.float32]) -> float:
+    spectrum = np.abs(np.fft.rfft(audio[0] * np.hanning(audio.shape[1])))
+    return float(spectrum.argmax() * RATE / audio.shape[1])
+
+
+@pytest.mark.parametrize("hz", [55, 440, 5000])
+@pytest.mark.parametrize("semitones", [-2, -1, 0.5, 1, 2])
+@pytest.mark.parametrize("tempo", [0.8, 1.0, 1.2])
+def test_pitch_moves_a_sine_by_semitones_whatever_the_tempo(hz: float, semitones: float, tempo: float) -> None:
+    changed = change(sine(hz), semitones=semitones, tempo=tempo)
+    # The bins of two seconds are 0.5 Hz apart.
+    assert find_peak_hz(changed) == pytest.approx(hz * 2 ** (semitones / 12), abs=0.3)
+    assert np.abs(changed).max() == pytest.approx(0.5, rel=0.2)
+
+
+@pytest.mark.parametrize("semitones", [-2, 0, 2])
+@pytest.mark.parametrize("tempo", [0.8, 0.9, 1.0, 1.1, 1.2])
+def test_tempo_changes_the_distance_of_clicks_and_keeps_the_first_in_its_place(semitones: float, tempo: float) -> None:
+    if semitones == 0 and tempo == 1:
+        return
+    period = RATE // 4
+    changed = change(clicks(period), semitones=semitones, tempo=tempo)
+    power = np.square(changed[0].astype(np.float64))
+    for number in range(1, 6):
+        expected = number * period / tempo
+        place = np.arange(round(expected) - 2000, round(expected) + 2000)
+        centre = float((place * power[place]).sum() / power[place].sum())
+        # 1.5 ms: a click of 1 ms is spread by the blocks of the phase vocoder.
+        assert centre == pytest.approx(expected + 20 / tempo, abs=66)
+
+
+@pytest.mark.parametrize("tempo", [0.8, 1.25])
+def test_resampling_moves_pitch_and_tempo_together(tempo: float) -> None:
+    assert find_peak_hz(change(sine(440), tempo=tempo, method="resample")) == pytest.approx(440 * tempo, abs=0.3)
+    period = RATE // 4
+    changed = change(clicks(period), tempo=tempo, method="resample")
+    peak = 4000 + int(changed[0, 4000:20_000].argmax())
+    assert peak == pytest.approx((period + 20) / tempo, abs=2)
+
+
+@pytest.mark.parametrize("method", ["stretch", "resample"])
+def test_the_sound_goes_on_up_to_both_ends_of_an_excerpt(method: str) -> None:
+    changed = change(sine(440), semitones=1 if method == "stretch" else 0, tempo=1.1, method=method)
+    assert changed.shape == (2, N)
+    assert changed.dtype == np.float32
+    for part in (changed[:, :1000], changed[:, -1000:]):
+        # Ten periods of a sine of 0.5.
+        assert np.sqrt(np.mean(np.square(part))) == pytest.approx(0.5 / np.sqrt(2), rel=0.1)
+
+
+def test_equal_channels_stay_equal_and_silence_stays_silence() -> None:
+    changed = change(sine(440), semitones=1)
+    np.testing.assert_array_equal(changed[0], changed[1])
+    assert changed.any()
+    assert not change(np.zeros((2, 3 * N), np.float32), semitones=1).any()
+
+
+def test_the_same_input_gives_the_same_bytes_in_any_process() -> None:
+    script = (
+        "import hashlib, numpy as np\n"
+        "from dttnet.training.augment import change_pitch_and_tempo\n"
+        "audio = np.random.default_rng(0).standard_normal((2, 30000), np.float32)\n"
+        "out = change_pitch_and_tempo(audio, semitones=1, tempo=0.9, method='stretch', n_samples=9000,"
+        " sample_rate=44100)\n"
+        "print(hashlib.sha256(out.tobytes()).hexdigest())\n"
+    )
+    hashes = {subprocess.check_output([sys.executable, "-c", script]) for _ in range(2)}
+    assert len(hashes) == 1
+
+
+def test_the_paper_has_25_pitches_and_tempos_that_are_equally_likely() -> None:
+    generator = rng()
+    drawn = [draw_pitch_and_tempo(generator, config=AugmentConfig()) for _ in range(5000)]
+    values, counts = np.unique(np.round(drawn, 6), axis=0, return_counts=True)
+    assert sorted(map(tuple, values.tolist())) == [
+        (semitones, tempo) for semitones in (-2, -1, 0, 1, 2) for tempo in (0.8, 0.9, 1.0, 1.1, 1.2)
+    ]
+    # 200 each on average, with a standard deviation of 14: five of them.
+    assert counts.min() > 130
+    assert counts.max() < 270
+
+
+def test_without_steps_any_pitch_and_tempo_is_drawn() -> None:
+    config = AugmentConfig(semitone_step=0, tempo_step=0)
+    generator = rng()
+    drawn = np.array([draw_pitch_and_tempo(generator, config=config) for _ in range(1000)])
+    assert len(np.unique(drawn[:, 0])) == 1000
+    assert np.abs(drawn[:, 0]).max() <= 2
+    assert np.abs(drawn[:, 0]).max() > 1.9
+    assert np.abs(drawn[:, 1] - 1).max() <= 0.2
+    assert np.abs(drawn[:, 1] - 1).max() > 0.19
+
+
+def test_pitch_and_tempo_are_drawn_as_often_as_their_probability_says() -> None:
+    config = AugmentConfig(probability=0.25, semitone_step=0)
+    generator = rng()
+    n_changed = sum(draw_pitch_and_tempo(generator, config=config) != (0, 1) for _ in range(2000))
+    assert n_changed == pytest.approx(500, abs=100)  # five standard deviations
+
+
+def test_resampling_has_no_pitch_of_its_own() -> None:
+    generator = rng()
+    config = AugmentConfig(method="resample")
+    assert {draw_pitch_and_tempo(generator, config=config)[0] for _ in range(50)} == {0}
+
+
+def test_level_polarity_sides_and_silence_are_drawn_as_configured() -> None:
+    config = AugmentConfig(gain_db=10, polarity=0.5, swap=0.25, silence=0.1)
+    generator = rng()
+    drawn = [draw_change(generator, "vocals", (1, 0.9), config=config) for _ in range(2000)]
+    gains = np.array([each.gain for each in drawn])
+    assert np.mean(gains == 0) == pytest.approx(0.1, abs=0.035)  # five standard deviations here and below
+    levels_db = 20 * np.log10(np.abs(gains[gains != 0]))
+    assert levels_db.min() == pytest.approx(-10, abs=0.2)
+    assert levels_db.max() == pytest.approx(10, abs=0.2)
+    assert np.mean(gains[gains != 0] < 0) == pytest.approx(0.5, abs=0.06)
+    assert np.mean([each.is_swapped for each in drawn]) == pytest.approx(0.25, abs=0.05)
+    assert {(each.semitones, each.tempo) for each in drawn} == {(1, 0.9)}
+
+
+def test_nothing_is_changed_by_default_but_pitch_and_tempo() -> None:
+    assert draw_change(rng(), "vocals", (0, 1), config=AugmentConfig()) == Change()
+
+
+def test_stems_can_keep_their_pitch() -> None:
+    config = AugmentConfig(keep_pitch=["drums"])
+    assert draw_change(rng(), "drums", (2, 0.9), config=config) == Change(semitones=0, tempo=0.9)
+    assert draw_change(rng(), "bass", (2, 0.9), config=config) == Change(semitones=2, tempo=0.9)
+
+
+def test_level_and_sides_are_applied_exactly() -> None:
+    audio = noise(100).T.astype(np.float32)
+    np.testing.assert_array_equal(change_level_and_sides(audio, Change()), audio)
+    changed = change_level_and_sides(audio, Change(gain=-0.5, is_swapped=True))
+    np.testing.assert_array_equal(changed, np.float32(-0.5) * audio[::-1])
+    assert changed.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"probability": 1.5}, r"augment\.probability is 1\.5: a probability is from 0 to 1"),
+        ({"silence": -0.1}, r"augment\.silence is -0\.1"),
+        ({"semitones": 13}, r"augment\.semitones is 13: give 0 to 12"),
+        ({"tempo": 0.6}, r"augment\.tempo is 0\.6"),
+        ({"gain_db": -1}, r"augment\.gain_db is -1"),
+        ({"tempo_step": -0.1}, r"augment\.tempo_step is -0\.1"),
+        ({"semitone_step": -1}, r"augment\.semitone_step is -1"),
+        ({"method": "magic"}, r"augment\.method is 'magic': give stretch or resample"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(values: dict[str, float], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        AugmentConfig(**values)
