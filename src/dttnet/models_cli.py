@@ -46,7 +46,9 @@ def list_() -> None:
     for entry in store.published():
         click.echo(f"  {entry.file}: {entry.stem}; {entry.where}")
     click.echo(f"\n  Licence of all of these: {store.PUBLISHED_LICENCE}. Trained on {store.PUBLISHED_TRAINING_DATA}.")
-    click.echo("\nOf the networks it is compared with, `dttnet models import` reads, licences and data being said there:\n")
+    click.echo(
+        "\nOf the networks it is compared with, `dttnet models import` reads, licences and data being said there:\n"
+    )
     for title, where in store.BASELINES.items():
         click.echo(f"  {title}: {where}")
 
