@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -516,17 +517,29 @@ def test_an_interruption_ends_the_workers_and_leaves_whole_scores(tmp_path: Path
         TrackScores.from_json(path.read_text())
 
 
-def test_a_killed_run_leaves_whole_scores_no_workers_and_goes_on_where_it_was(tmp_path: Path) -> None:
-    root, estimates = make_set(tmp_path, 1, n_samples=20 * RATE)
+@pytest.mark.parametrize("how", ["killed", "Ctrl-C"])
+def test_an_ended_run_leaves_whole_scores_no_workers_and_goes_on_where_it_was(tmp_path: Path, how: str) -> None:
+    root, estimates = make_set(tmp_path, 1, n_samples=10 * RATE)
     for i in range(1, 40):
         for folder in (root, estimates):
             (folder / f"song {i}").symlink_to(folder / "song 0")
     command = [sys.executable, "-m", "dttnet", "evaluate", root, "--estimates", estimates, "-o", tmp_path / "out"]
-    process = subprocess.Popen([*map(str, command), "-j", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*map(str, command), "-j", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     assert process.stderr is not None
-    assert process.stderr.readline()  # the first track is done
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=30)  # the workers hold the pipes too: they have ended
+    assert "song" in process.stderr.readline()  # the first track is done
+    if how == "killed":
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all processes
+    _, messages = process.communicate(timeout=30)  # the workers hold the pipes too: they have ended
+    assert "Traceback" not in messages
+    assert process.returncode == (-signal.SIGKILL if how == "killed" else 130)
     written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]  # hidden ones too
     for path in written:
         TrackScores.from_json(path.read_text())
