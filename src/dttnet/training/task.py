@@ -99,8 +99,9 @@ class Task(L.LightningModule):
             mixture = track.read("mixture", start, n_samples, sample_rate=rate)
             estimates = separator.separate(mixture, rate)
             for position, stem in enumerate(stems):
-                scores[0, position] = usdr(references[stem], estimates[stem])
-                scores[1, position] = level_db(estimates[stem], references[stem])
+                if references[stem].any():  # a silent reference has no SDR
+                    scores[0, position] = usdr(references[stem], estimates[stem])
+                    scores[1, position] = level_db(estimates[stem], references[stem])
             if index == 0 and self.trainer.is_global_zero:
                 self.validated = Validated(
                     name=track.name, sample_rate=rate, references=references, estimates=estimates
@@ -114,7 +115,6 @@ class Task(L.LightningModule):
             # Every process has as many entries.
             gathered: Any = self.all_gather(scores.to(self.device, torch.float32))
             scores = gathered.flatten(0, 1).cpu().double()
-        # A track whose reference is silent has no SDR.
         sdr = scores[:, 0].nanmean(0)
         levels = scores[:, 1].nanmean(0)
         values = {"val/usdr": float(sdr.nanmean())}
@@ -168,8 +168,6 @@ def excerpt_of(track: Track, sample_rate: int, max_seconds: float | None) -> tup
 
 
 def level_db(estimate: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
-    """Energy of an estimate against its reference; NaN where the reference is silent."""
+    """Energy of an estimate against that of its reference, which must not be silent."""
     energy = float(np.sum(np.square(reference, dtype=np.float64)))
-    if energy == 0:
-        return math.nan
     return 10 * math.log10(max(float(np.sum(np.square(estimate, dtype=np.float64))) / energy, 1e-12))
