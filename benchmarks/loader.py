@@ -1,9 +1,10 @@
 """How many training examples a core makes, and how many cores feed a GPU.
 
-python benchmarks/loader.py [--root ROOT] [--gpu-examples-per-s X]
+python benchmarks/loader.py [--root ROOT] [--gpu-examples-per-s X] [--workers 1 2 4 8]
 
 Without --root, four made-up songs are written to a temporary folder, once per format. Times are of one process, in CPU
-seconds, so that other work on the machine counts little.
+seconds, so that other work on the machine counts little. --workers measures instead what a DataLoader with so many
+processes gives, in batches and in seconds of the clock.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ from dttnet.training.augment import AugmentConfig
 from dttnet.training.data import DataConfig, Examples
 
 RATE = 44100
+BATCH = 4
 SETTINGS = {
     "no augmentation": DataConfig(augment=AugmentConfig(probability=0)),
     "gain, polarity, swap, silence": DataConfig(
         augment=AugmentConfig(probability=0, gain_db=10, polarity=0.5, swap=0.5, silence=0.1)
     ),
     "pitch and tempo by resampling": DataConfig(augment=AugmentConfig(method="resample")),
+    "pitch and tempo by WSOLA, rest together": DataConfig(augment=AugmentConfig(method="wsola", rest_together=True)),
+    "pitch and tempo by WSOLA": DataConfig(augment=AugmentConfig(method="wsola")),
     "pitch and tempo, one track": DataConfig(same_track_ratio=1),
     "pitch and tempo, rest together": DataConfig(augment=AugmentConfig(rest_together=True)),
     "pitch and tempo (the paper's)": DataConfig(),
@@ -44,14 +48,17 @@ def main() -> None:
     parser.add_argument(
         "--gpu-examples-per-s", type=float, default=50.0, help="What a GPU takes (default: %(default)s)."
     )
+    parser.add_argument("--workers", type=int, nargs="+", help="Numbers of processes to measure.")
     arguments = parser.parse_args()
     targets = arguments.targets.split(",")
     print(f"targets {arguments.targets}, examples of {arguments.n_samples / RATE:.2f} s\n")
-    print("| files | setting | examples/s per core | seconds of stems/s per core | cores per GPU |")
-    print("|---|---|---:|---:|---:|")
+    counts = [f"with {n} workers" for n in arguments.workers or ()]
+    columns = counts or ["examples/s per core", "seconds of stems/s per core", "cores per GPU"]
+    print(f"| files | setting | {' | '.join(columns)} |\n|---|---|{'---:|' * len(columns)}")
     with tempfile.TemporaryDirectory() as folder:
         for name, dataset in find_data(arguments.root, arguments.formats.split(","), Path(folder)):
             for setting, config in SETTINGS.items():
+                n_examples = arguments.examples * max(arguments.workers or [1]) + 1
                 examples = Examples(
                     [(dataset, 1.0)],
                     targets=targets,
@@ -59,12 +66,29 @@ def main() -> None:
                     sample_rate=RATE,
                     seed=0,
                     config=config,
-                    n_examples=arguments.examples + 1,
+                    n_examples=n_examples,
                 )
-                per_s = measure(examples)
-                stems_s = per_s * len(dataset.stems) * arguments.n_samples / RATE
-                cores = arguments.gpu_examples_per_s / per_s
-                print(f"| {name} | {setting} | {per_s:.1f} | {stems_s:.0f} | {cores:.1f} |", flush=True)
+                if arguments.workers:
+                    cells = [f"{measure_workers(examples, n_workers=n):.1f}" for n in arguments.workers]
+                else:
+                    per_s = measure(examples)
+                    stems_s = per_s * len(dataset.stems) * arguments.n_samples / RATE
+                    cells = [f"{per_s:.1f}", f"{stems_s:.0f}", f"{arguments.gpu_examples_per_s / per_s:.1f}"]
+                print(f"| {name} | {setting} | {' | '.join(cells)} |", flush=True)
+
+
+def measure_workers(examples: Examples, *, n_workers: int) -> float:
+    """Examples per second of a DataLoader, from its second batch per worker on."""
+    from torch.utils.data import DataLoader
+
+    loader = DataLoader(examples, batch_size=BATCH, num_workers=n_workers, prefetch_factor=2)  # type: ignore[arg-type]
+    started, n_done = 0.0, 0
+    for number, _ in enumerate(loader):
+        if number == n_workers:
+            started = time.perf_counter()
+        elif number > n_workers:
+            n_done += BATCH
+    return n_done / (time.perf_counter() - started)
 
 
 def measure(examples: Examples) -> float:
