@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from conftest import noise
-from dttnet.errors import UsageError
+from dttnet.errors import MissingExtraError, UsageError
 from dttnet.training.augment import (
     AugmentConfig,
     Change,
@@ -99,6 +99,12 @@ def test_wsola_moves_pitch_and_tempo_too(semitones: float, tempo: float) -> None
         centre = float((nearby * power[nearby]).sum() / power[nearby].sum())
         # 25 ms: half of the pieces that WSOLA moves.
         assert centre == pytest.approx(expected, abs=1100)
+
+
+def test_wsola_without_pyav_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(MissingExtraError, match=r"tempo with FFmpeg needs .*dttnet\[formats\]"):
+        change(sine(440), tempo=0.9, method="wsola")
 
 
 @pytest.mark.parametrize("tempo", [0.8, 1.25])
