@@ -116,7 +116,7 @@ def check(
     for study in studies:
         report.findings += _judge(study)
         _count(report, study)
-    report.findings += find_same_audio([facts for study in studies for facts in study.facts.values()])
+    report.findings += find_same_audio([facts for study in studies for facts in study.facts.values()], threads=threads)
     report.findings.sort(key=lambda finding: finding.level != "problem")
     return report
 
@@ -372,7 +372,7 @@ def compare_envelopes(first: Float, second: Float) -> tuple[float, float]:
     return float(score[best]), float(-lags[best] / _FRAMES_PER_S)
 
 
-def find_same_audio(files: Sequence[FileFacts]) -> list[Finding]:
+def find_same_audio(files: Sequence[FileFacts], *, threads: int | None = None) -> list[Finding]:
     """The same audio in two splits, and two stems of a song that are the same file.
 
     Equal samples are found whatever their length. Other copies are found by their envelopes: at another level, in
@@ -395,17 +395,18 @@ def find_same_audio(files: Sequence[FileFacts]) -> list[Finding]:
             elif first.split != second.split:
                 message = f"has exactly the samples of {second.where}: remove it from one of the splits"
                 findings.append(Finding(level="problem", kind="same audio", where=first.where, message=message))
-    for group in by_stem.values():
-        for first, second in combinations(group, 2):
-            if first.split == second.split or first.digest == second.digest:
-                continue
-            score, offset_s = compare_envelopes(first.envelopes, second.envelopes)
+    pairs = [
+        (first, second)
+        for group in by_stem.values()
+        for first, second in combinations(group, 2)
+        if first.split != second.split and first.digest != second.digest
+    ]
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        results = pool.map(lambda pair: compare_envelopes(pair[0].envelopes, pair[1].envelopes), pairs)
+        for (first, second), (score, offset_s) in zip(pairs, results, strict=True):
             if score >= SAME_AUDIO:
                 offset = f", there {abs(offset_s):.1f} s {'later' if offset_s > 0 else 'earlier'}" if offset_s else ""
-                message = (
-                    f"is the audio of {second.where}{offset} (correlation {score:.2f}): "
-                    "remove it from one of the splits"
-                )
+                message = f"is the audio of {second.where}{offset} (correlation {score:.2f}): remove it from one of the splits"
                 findings.append(Finding(level="problem", kind="same audio", where=first.where, message=message))
     return findings
 
