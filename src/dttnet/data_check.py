@@ -39,8 +39,8 @@ SUM_PROBLEM_DB, SUM_NOTE_DB = -40.0, -60.0
 rounded to 16 bits are near -80 dB; stems in a lossy format are between -40 and -20 dB."""
 
 SAME_AUDIO = 0.6
-"""Correlation of two files' envelopes above which they are called the same audio: copies are above 0.75, other songs below
-0.3. See `find_same_audio`."""
+"""Correlation of two files' envelopes above which they are called the same audio: copies are above 0.75, other songs
+below 0.3. See `find_same_audio`."""
 
 MIN_SAME_S = 10
 """Seconds that two files must share to be compared by their envelopes."""
@@ -406,7 +406,8 @@ def find_same_audio(files: Sequence[FileFacts], *, threads: int | None = None) -
         for (first, second), (score, offset_s) in zip(pairs, results, strict=True):
             if score >= SAME_AUDIO:
                 offset = f", there {abs(offset_s):.1f} s {'later' if offset_s > 0 else 'earlier'}" if offset_s else ""
-                message = f"is the audio of {second.where}{offset} (correlation {score:.2f}): remove it from one of the splits"
+                message = f"is the audio of {second.where}{offset} (correlation {score:.2f})"
+                message += ": remove it from one of the splits"
                 findings.append(Finding(level="problem", kind="same audio", where=first.where, message=message))
     return findings
 
