@@ -304,6 +304,7 @@ def test_imported_networks_make_one_model_that_verifies(tmp_path: Path) -> None:
     shown = json.loads(run("show", str(folder), "--json"))
     assert [network["stems"] for network in shown["networks"]] == [["bass"], ["vocals"]]
     assert "licence:" in run("show", str(folder))
+    assert f"{card.n_parameters / 1e6:.2f} M parameters" in run("show", str(folder))
 
 
 def test_the_stems_of_mdx23c_come_from_its_yaml(tmp_path: Path) -> None:

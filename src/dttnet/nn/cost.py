@@ -2,7 +2,8 @@
 
 Counted are the products of matrices: convolutions, linear layers, RNNs and attention. Left out is what is done element
 by element (normalisation, activations, gates, masks, biases) and the transform, together some per cent. Chunks that
-overlap make a song cost more: by 11 % at an overlap of a tenth.
+overlap make a song cost more: by 11 % at an overlap of a tenth. Counters that know no RNNs find less: 31.1 in place of
+40.9 GMAC per second for the vocals network of DTTNet's paper.
 
 Shapes: B batch, C channels, T frames, F bins.
 """
