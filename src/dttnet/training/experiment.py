@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from dttnet.config import NetworkConfig, Transform, network_config
+from dttnet.config import BSRNNConfig, NetworkConfig, Transform, network_config
 from dttnet.dataset import STEMS
 from dttnet.errors import ModelError, UsageError
 from dttnet.training.data import DataConfig
@@ -194,6 +194,8 @@ class Experiment:
         unknown = [stem for stem in self.stems if stem not in self.mixture_stems]
         _require(not unknown, f"stems has {', '.join(unknown)}, but mixture_stems are {', '.join(self.mixture_stems)}")
         known = {"n_bins": self.transform_config.n_bins, "n_stems": len(self.stems)}
+        if self.network.get("architecture") == BSRNNConfig.architecture:
+            known["sample_rate"] = self.transform_config.sample_rate
         for name, value in known.items():
             _require(
                 self.network.get(name, value) == value,
