@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 
 from conftest import GAINS, gain_model, identity_model
 from dttnet.cli import main
-from dttnet.dataset import STEMS, Track, load_dataset
+from dttnet.dataset import MIXTURE, STEMS, Track, load_dataset
 from dttnet.errors import ModelError, UsageError
 from dttnet.evaluate import ModelSettings, Outcome, plan_files, plan_model, run, select_tracks
 from dttnet.metrics import usdr
-from dttnet.scores import ESTIMATES, MIXTURE, PAPER, PAPER_STEMS, SILENCE, Summary, TrackScores
+from dttnet.scores import ESTIMATES, PAPER, SILENCE, Summary, TrackScores
+from dttnet.separator import Separator
 
 RATE = 8000
 Audio = NDArray[np.float64]
@@ -327,6 +328,50 @@ def test_what_is_no_folder_of_estimates_is_refused(tmp_path: Path) -> None:
         score_files(tmp_path / "set", estimates, tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{track}.wav", "the estimate of vocals of 'a' and of drums of 'a'"),
+        ("{stem}.wav", "the estimate of vocals of 'a' and of vocals of 'b'"),
+    ],
+)
+def test_one_file_is_not_the_estimate_of_two_stems_or_tracks(tmp_path: Path, template: str, message: str) -> None:
+    for name in ("a", "b"):
+        write_song(tmp_path / "set" / name, song())
+        write(tmp_path / "est" / f"{name}.wav", noise())
+    write(tmp_path / "est" / "vocals.wav", noise())
+    with pytest.raises(UsageError, match=message):
+        score_files(tmp_path / "set", tmp_path / "est", tmp_path / "out", template=template)
+
+
+def test_tracks_of_one_name_in_several_splits_are_told_apart(tmp_path: Path) -> None:
+    for split in ("train", "valid", "test"):
+        write_song(tmp_path / "set" / split / "a", song())
+        for stem in STEMS if split == "test" else ("vocals",):
+            write(tmp_path / "est" / split / "a" / f"{stem}.wav", noise())
+        if split != "test":
+            (tmp_path / "est" / split / "a" / "vocals.wav").write_bytes(b"not audio")
+    result = evaluate(
+        tmp_path / "set", "--estimates", tmp_path / "est", "--split", "all", "-o", tmp_path / "out", "-j", "1"
+    )
+    assert result.exit_code == 1
+    assert "2 of 3 tracks failed" in result.stderr
+    assert "test/a: uSDR" in result.stderr
+    assert "Failed, and not in these numbers: 2 tracks (train/a; valid/a)." in result.stdout
+    shared = tmp_path / "shared"
+    write_song(shared / "a", song())
+    with pytest.raises(UsageError, match="the estimate of vocals of 'test/a' and of vocals of 'train/a'"):
+        plan_files(select_tracks(load_dataset(tmp_path / "set"), "all"), shared, stems=STEMS, out=tmp_path / "out")
+
+
+def test_a_name_that_is_too_long_for_the_scores_is_refused_before_the_work(tmp_path: Path) -> None:
+    name = "a" * 251  # and .json
+    write_song(tmp_path / "set" / name, song())
+    write_song(tmp_path / "est" / name, song())
+    with pytest.raises(UsageError, match="too long a name for a file; rename the folder of the track"):
+        score_files(tmp_path / "set", tmp_path / "est", tmp_path / "not" / "there")
+
+
 def test_the_test_split_is_taken_if_there_is_one(tmp_path: Path) -> None:
     for split in ("train", "test"):
         write_song(tmp_path / "set" / split / f"{split} song", song())
@@ -402,6 +447,21 @@ def test_saved_estimates_score_as_the_model_that_made_them(tmp_path: Path, four_
         assert by_files.window_sdr == pytest.approx(by_model.methods[ESTIMATES][stem].window_sdr, abs=1e-9)
 
 
+def test_reference_chunks_are_those_of_overlap_0_and_reflected_edges(tmp_path: Path, four_stems: Path) -> None:
+    write_song(tmp_path / "set" / "a", song(n_samples=8 * 44100), rate=44100)  # more than a chunk
+    arguments = (tmp_path / "set", "--model", four_stems, "--raw", "--device", "cpu", "--threads", "1")
+    out = tmp_path / "out"
+    assert evaluate(*arguments, "--reference-chunks", "--save-estimates", "-o", out).exit_code == 0
+    mixture = np.sum([audio.astype(np.float32) for audio in song(n_samples=8 * 44100).values()], axis=0)
+    separator = Separator(str(four_stems), device="cpu", adds_up=False, overlap=0, chunk_edges="reflect")
+    for stem, expected in separator.separate(mixture, 44100).items():
+        saved, _ = soundfile.read(out / "estimates" / "test" / "a" / f"{stem}.wav")
+        # float32 rounding of the sum of the stems.
+        assert np.abs(saved.T - expected).max() < 1e-6
+    other = Separator(str(four_stems), device="cpu", adds_up=False, overlap=0).separate(mixture, 44100)
+    assert np.abs(other["vocals"] - separator.separate(mixture, 44100)["vocals"]).max() > 1e-4
+
+
 def test_a_model_without_any_of_the_stems_is_refused(tmp_path: Path) -> None:
     write_song(tmp_path / "set" / "a", song())
     model = identity_model(tmp_path / "guitar", ["guitar"])
@@ -472,6 +532,7 @@ def test_scores_of_other_settings_are_made_again(tmp_path: Path, four_stems: Pat
     assert not skipped(overlap=0.5)
     assert skipped(overlap=0.5)
     assert not skipped(overlap=0.5, adds_up=False)
+    assert not skipped(overlap=0.5, adds_up=False, chunk_edges="reflect")
     assert not skipped(model=str(gain_model(tmp_path / "other", {"vocals": 0.4, "other": 0.6}, name="four")))
     assert not skipped(baselines=True)
     assert skipped(baselines=True)
@@ -644,7 +705,7 @@ def test_the_command_writes_tables_beside_the_papers_and_a_picture(tmp_path: Pat
 def test_the_papers_means_are_those_of_its_stems() -> None:
     for rows in PAPER.values():
         for row in rows.values():
-            assert len(row) == len(PAPER_STEMS) + 1
+            assert len(row) == len(STEMS) + 1
             # Two digits each, and theirs is the mean before rounding.
             assert row[-1] == pytest.approx(np.mean(row[:-1]), abs=0.0101)
 
@@ -659,6 +720,22 @@ def test_other_stems_than_the_papers_have_no_paper_beside_them(tmp_path: Path) -
     assert result.exit_code == 0
     assert "paper" not in result.stdout
     assert "3.00" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("stems", "numbers"),
+    [
+        ("vocals", "10.15 10.15"),
+        ("drums,vocals", "7.54 10.15 8.85"),  # the mean of 7.54 and 10.15 is 8.845
+        ("other,bass,drums,vocals", "6.02 6.97 7.54 10.15 7.67"),
+    ],
+)
+def test_the_paper_stands_beside_any_of_its_stems_in_any_order(tmp_path: Path, stems: str, numbers: str) -> None:
+    root, estimates = make_set(tmp_path, 1)
+    result = evaluate(root, "--estimates", estimates, "--stems", stems, "-o", tmp_path / "out", "-j", "1")
+    assert result.exit_code == 0
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert ["paper:", "DTTNet", *numbers.split()] in rows
 
 
 def test_without_matplotlib_there_is_a_line_in_the_place_of_the_picture(
@@ -678,6 +755,9 @@ def test_without_matplotlib_there_is_a_line_in_the_place_of_the_picture(
         ([], "give --model or --estimates"),
         (["--model", "small", "--estimates", "x"], "give --model or --estimates"),
         (["--estimates", "x", "--raw"], "go with --model"),
+        (["--estimates", "x", "--reference-chunks"], "go with --model"),
+        (["--model", "small", "--reference-chunks", "--overlap", "0"], "not both"),
+        (["--model", "small", "--stems", "vocals,,bass"], "'vocals,,bass': give names, separated by commas"),
         (["--model", "small", "--filename", "x"], "goes with --estimates"),
     ],
 )

@@ -19,6 +19,7 @@ from dttnet.errors import DttnetError
 from dttnet.evaluate_cli import evaluate
 from dttnet.exit_codes import with_exit_codes
 from dttnet.models_cli import models
+from dttnet.options import split_names
 from dttnet.train_cli import export, train
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ main.add_command(export)
 @click.option("-n", "--name", "model", default=None, help="Model: a name of `dttnet models list`, a folder or a file.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("separated"), show_default=True)
 @click.option("--filename", "template", default=None, help='Under OUT/MODEL.  [default: "{track}/{stem}.{ext}"]')
-@click.option("--stems", default=None, help="Only these, separated by commas.")
+@click.option("--stems", callback=split_names, default=None, help="Only these, separated by commas.")
 @click.option("--two-stems", default=None, metavar="STEM", help="STEM and no_STEM, for the cost of one network.")
 @click.option("--rest", is_flag=True, help="With --stems: also write the rest of the song.")
 @click.option("--format", "format_", type=click.Choice(["wav", "flac", "mp3", "ogg", "opus"]), default="wav")
@@ -65,7 +66,7 @@ def separate(
     model: str | None,
     out: Path,
     template: str | None,
-    stems: str | None,
+    stems: tuple[str, ...] | None,
     two_stems: str | None,
     rest: bool,
     format_: Any,
@@ -94,14 +95,14 @@ def separate(
     if rest and stems is None:
         raise click.UsageError("--rest goes with --stems")
     complement = f"no_{two_stems}" if two_stems is not None else "rest" if rest else None
-    wanted = [two_stems] if two_stems is not None else stems.split(",") if stems is not None else None
+    wanted = (two_stems,) if two_stems is not None else stems
     encoding = Encoding(format=format_, depth=depth, mp3_bitrate_kbps=mp3_bitrate)
     model = model or store.DEFAULT_MODEL
     # A second run over the same folder must not separate the stems of the first.
     sources = jobs.find_inputs(inputs, leave_out=[out, out / store.find(model).name])
     separator = Separator(
         model,
-        stems=[stem.strip() for stem in wanted] if wanted is not None else None,
+        stems=wanted,
         complement=complement,
         adds_up=not raw,
         device=device,

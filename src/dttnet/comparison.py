@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dttnet import store
+from dttnet.cpus import count_cpus
 from dttnet.runtime.onnx import read_card
 from dttnet.separator import Separator
 
@@ -73,14 +73,10 @@ def real_time_factor(name: str, seconds: float, *, threads: int | None = None) -
         seconds: Of stereo noise to separate, after a second that is not counted.
         threads: Of the CPU; None is all that this process may use.
     """
-    separator = Separator(name, device="cpu", threads=threads or _n_cpus())
+    separator = Separator(name, device="cpu", threads=threads or count_cpus())
     rate = separator.transform.sample_rate
     noise = 0.1 * np.random.Generator(np.random.PCG64(0)).standard_normal((2, round(seconds * rate)), np.float32)
     separator.separate(noise[:, : round(_WARM_UP_S * rate)], rate)
     started = time.perf_counter()
     separator.separate(noise, rate)
     return (time.perf_counter() - started) / seconds
-
-
-def _n_cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dttnet.exit_codes import SOME_FAILED, with_exit_codes
+from dttnet.options import split_names
 
 if TYPE_CHECKING:
     from dttnet.data_check import Report
@@ -26,12 +27,19 @@ def data() -> None:
 
 @data.command()
 @click.argument("roots", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="ROOT...")
-@click.option("--stems", default=None, help="Names of the stems, separated by commas.  [default: the usual four]")
+@click.option(
+    "--stems",
+    callback=split_names,
+    default=None,
+    help="Names of the stems, separated by commas.  [default: the usual four]",
+)
 @click.option("--threads", type=click.IntRange(min=1), default=None, help="[default: all CPUs]")
 @click.option("--all", "in_full", is_flag=True, help=f"List everything, not only {_MAX_LINES} of a kind.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on standard output.")
 @with_exit_codes
-def check(roots: tuple[Path, ...], *, stems: str | None, threads: int | None, in_full: bool, as_json: bool) -> None:
+def check(
+    roots: tuple[Path, ...], *, stems: tuple[str, ...] | None, threads: int | None, in_full: bool, as_json: bool
+) -> None:
     """Decode all stems below ROOT and say what is wrong with them.
 
     Knows ROOT/train|valid|test/TRACK/STEM.wav (MUSDB18-HQ), ROOT/TRACK/STEM.wav and ROOT/STEM/*.wav, in any format.
@@ -44,7 +52,7 @@ def check(roots: tuple[Path, ...], *, stems: str | None, threads: int | None, in
     from dttnet.data_check import check as check_datasets
     from dttnet.dataset import STEMS, load_dataset
 
-    names = STEMS if stems is None else tuple(name.strip() for name in stems.split(","))
+    names = stems or STEMS
     datasets = [load_dataset(root, stems=names) for root in roots]
     clips = [clip for dataset in datasets for track in dataset.tracks for clip in track.clips]
     clips += [clip for dataset in datasets for loose in dataset.loose.values() for clip in loose]

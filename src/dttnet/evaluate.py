@@ -7,8 +7,8 @@ Shapes: N samples. Audio is (2, N) float32: a mono file stands on both channels.
 
 from __future__ import annotations
 
+import errno
 import functools
-import math
 import multiprocessing
 import os
 import signal
@@ -22,17 +22,18 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dttnet.audio import AUDIO_SUFFIXES, BLOCK, AudioInfo, AudioReader, Encoding, Resampler, StemWriter, open_audio
 from dttnet.chunks import SampleQueue
-from dttnet.dataset import Clip, Dataset, Track
+from dttnet.cpus import count_cpus
+from dttnet.dataset import MIXTURE, Clip, Dataset, Track
 from dttnet.errors import AudioError, DttnetError, UsageError
 from dttnet.metrics import WINDOW_S, Scorer
-from dttnet.scores import ESTIMATES, MIXTURE, SILENCE, TrackScores, score_stems, write_text
+from dttnet.scores import ESTIMATES, SILENCE, TrackScores, full_name, score_stems, write_text
 from dttnet.separator import DEFAULT_OVERLAP, Separator
 
 Float = NDArray[np.float32]
@@ -57,6 +58,7 @@ class ModelSettings:
     device: str = "auto"
     threads: int | None = None
     overlap: float = DEFAULT_OVERLAP
+    chunk_edges: Literal["neighbours", "reflect"] = "neighbours"
     adds_up: bool = True
 
 
@@ -82,6 +84,10 @@ class Job:
     model: ModelSettings | None
     saved: Mapping[str, Path]
     baselines: bool
+
+    @property
+    def full_name(self) -> str:
+        return full_name(self.track.name, self.track.split)
 
     def read_scores(self) -> TrackScores | None:
         """What an earlier run wrote, if it is whole and depends on the same things."""
@@ -143,7 +149,7 @@ def plan_files(
         baselines: Score the mixture and silence too.
 
     Raises:
-        UsageError: No folder, no estimates in it, two for one stem, or a template that is broken.
+        UsageError: No folder, no estimates in it, two for one stem or one for two, or a template that is broken.
     """
     if not os.path.isdir(folder):
         raise UsageError(f"{folder}: {'not a folder' if os.path.exists(folder) else 'there is no such folder'}")
@@ -158,6 +164,7 @@ def plan_files(
             f"{folder}: no estimates of {', '.join(stems)} for any of {len(tracks)} tracks; looked for {looked_for} "
             f"with the names of the references, as {tracks[0].name!r}"
         )
+    _check_shared(tracks, found)
     return [
         Job(
             track=track,
@@ -207,6 +214,7 @@ def plan_model(
         "model_sha256": separator.model.sha256,
         "device": separator.device,
         "overlap": settings.overlap,
+        "chunk_edges": settings.chunk_edges,
         "adds_up": settings.adds_up,
     }
     outputs = _outputs(tracks, out)
@@ -282,7 +290,7 @@ def score(job: Job) -> TrackScores:
     left_out |= {stem: SILENT_REFERENCE for stem in estimated if stem not in track.stems}
     scored = [stem for stem in estimated if stem in track.stems]
     if not estimated:
-        raise UsageError(f"{track.name}: there is no estimate of {' or '.join(job.stems)}")
+        raise UsageError(f"{job.full_name}: there is no estimate of {' or '.join(job.stems)}")
 
     window = max(round(WINDOW_S * track.sample_rate), 1)
     methods = (ESTIMATES, MIXTURE, SILENCE) if job.baselines else (ESTIMATES,)
@@ -325,14 +333,14 @@ def score(job: Job) -> TrackScores:
 
 def default_workers(n_tracks: int, *, has_model: bool) -> int:
     """One process per CPU for files. A model uses all CPUs by itself."""
-    return 1 if has_model else max(min(os.cpu_count() or 1, n_tracks), 1)
+    return 1 if has_model else max(min(count_cpus(), n_tracks), 1)
 
 
 def with_few_threads(settings: ModelSettings, n_workers: int) -> ModelSettings:
     """Settings with which this many models share the CPUs, unless they name a number of threads."""
     if n_workers == 1 or settings.threads is not None:
         return settings
-    return replace(settings, threads=max(math.floor((os.cpu_count() or 1) / n_workers), 1))
+    return replace(settings, threads=max(count_cpus() // n_workers, 1))
 
 
 # Planning
@@ -344,6 +352,13 @@ def _outputs(tracks: Sequence[Track], out: Path) -> list[Path]:
     if len(set(outputs)) < len(outputs):
         twice = next(path for path in outputs if outputs.count(path) > 1)
         raise UsageError(f"{twice}: would hold the scores of two tracks of one name; choose a --split")
+    there = next(folder for folder in (out, *out.parents) if os.path.isdir(folder))
+    for output in outputs:
+        try:
+            (there / output.name).lstat()
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise UsageError(f"{output}: too long a name for a file; rename the folder of the track") from error
     return outputs
 
 
@@ -367,6 +382,20 @@ def _find_estimate(folder: Path, track: Track, stem: str, template: str | None) 
     return found[0] if found else None
 
 
+def _check_shared(tracks: Sequence[Track], found: Mapping[int, Mapping[str, Path]]) -> None:
+    """No file may count as the estimate of two stems or tracks."""
+    uses: dict[Path, str] = {}
+    for track in tracks:
+        for stem, path in found[id(track)].items():
+            use = f"{stem} of {full_name(track.name, track.split)!r}"
+            if path in uses:
+                raise UsageError(
+                    f"{path}: would be the estimate of {uses[path]} and of {use}; give a --filename with {{stem}} and "
+                    "{track}, and {split} where several splits have tracks of one name"
+                )
+            uses[path] = use
+
+
 def _dependencies(track: Track, stems: Sequence[str], facts: Mapping[str, Any]) -> dict[str, Any]:
     files = {stem: clip.path for stem, clip in track.stems.items()}
     if track.mixture is not None:
@@ -388,6 +417,7 @@ def _separator(settings: ModelSettings) -> Separator:
         device=settings.device,
         threads=settings.threads,
         overlap=settings.overlap,
+        chunk_edges=settings.chunk_edges,
         adds_up=settings.adds_up,
     )
 
@@ -403,7 +433,7 @@ def _attempt(job: Job) -> Outcome:
             write_text(job.output, scores.to_json())
     except (DttnetError, OSError) as error:
         message = str(error)
-        return Outcome(job=job, error=message if job.track.name in message else f"{job.track.name}: {message}")
+        return Outcome(job=job, error=message if job.track.name in message else f"{job.full_name}: {message}")
     return Outcome(job=job, scores=scores, seconds=time.perf_counter() - started)
 
 
@@ -425,7 +455,7 @@ def _attempt_in_parallel(jobs: Mapping[int, Job], n_workers: int) -> Iterator[tu
                     yield index, future.result()
                 except BrokenProcessPool:
                     reason = "a worker process died, maybe for lack of memory: use fewer --jobs"
-                    yield index, Outcome(job=jobs[index], error=f"{jobs[index].track.name}: {reason}")
+                    yield index, Outcome(job=jobs[index], error=f"{jobs[index].full_name}: {reason}")
         except BaseException:
             held_here.close()
             raise

@@ -10,6 +10,7 @@ import click
 
 from dttnet import exit_codes
 from dttnet.exit_codes import with_exit_codes
+from dttnet.options import split_names
 
 if TYPE_CHECKING:
     from dttnet.evaluate import Job, Outcome
@@ -27,13 +28,18 @@ if TYPE_CHECKING:
 )
 @click.option("--split", default=None, help="test, valid, train or all.  [default: test if there is one, else all]")
 @click.option(
-    "--stems", default="vocals,drums,bass,other", show_default=True, help="All that the songs are the sum of."
+    "--stems",
+    callback=split_names,
+    default="vocals,drums,bass,other",
+    show_default=True,
+    help="All that the songs are the sum of.",
 )
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=None, help="[default: evaluation/NAME]")
 @click.option("--baselines", is_flag=True, help="Also score the mixture and silence as estimates.")
 @click.option("--save-estimates", is_flag=True, help="With --model: write the stems to OUT/estimates.")
 @click.option("-j", "--jobs", "n_jobs", type=click.IntRange(min=1), default=None, help="Tracks at a time.")
 @click.option("--overlap", type=float, default=None, help="Of the model's chunks, 0 to 0.9.  [default: 0.1]")
+@click.option("--reference-chunks", is_flag=True, help="Cut songs as the paper's program does, without overlap.")
 @click.option("-d", "--device", default="auto", show_default=True, help="Of the model: auto, cpu, cuda, ...")
 @click.option("--threads", type=int, default=None, help="Of the model, per track.  [default: all CPUs over --jobs]")
 @click.option("--raw", is_flag=True, help="The networks' bare estimates: they need not add up to the song.")
@@ -45,12 +51,13 @@ def evaluate(
     estimates: Path | None,
     template: str | None,
     split: str | None,
-    stems: str,
+    stems: tuple[str, ...],
     out: Path | None,
     baselines: bool,
     save_estimates: bool,
     n_jobs: int | None,
     overlap: float | None,
+    reference_chunks: bool,
     device: str,
     threads: int | None,
     raw: bool,
@@ -71,25 +78,27 @@ def evaluate(
 
     if (model is None) == (estimates is None):
         raise click.UsageError("give --model or --estimates, one of them")
-    if model is None and (save_estimates or raw or overlap is not None or threads is not None):
-        raise click.UsageError("--overlap, --threads, --raw and --save-estimates go with --model")
+    if model is None and (save_estimates or raw or reference_chunks or overlap is not None or threads is not None):
+        raise click.UsageError("--overlap, --reference-chunks, --threads, --raw and --save-estimates go with --model")
+    if reference_chunks and overlap is not None:
+        raise click.UsageError("give --overlap or --reference-chunks, not both")
     if template is not None and estimates is None:
         raise click.UsageError("--filename goes with --estimates")
-    names = [stem.strip() for stem in stems.split(",")]
-    dataset = load_dataset(root, stems=names)
+    dataset = load_dataset(root, stems=stems)
     tracks = evaluation.select_tracks(dataset, split)
     n_jobs = n_jobs or evaluation.default_workers(len(tracks), has_model=model is not None)
     if estimates is not None:
         name = estimates.resolve().name
         out = out or Path("evaluation") / name
-        jobs = evaluation.plan_files(tracks, estimates, stems=names, out=out, template=template, baselines=baselines)
+        jobs = evaluation.plan_files(tracks, estimates, stems=stems, out=out, template=template, baselines=baselines)
     else:
         assert model is not None
         settings = evaluation.ModelSettings(
             model=model,
             device=device,
             threads=threads,
-            overlap=DEFAULT_OVERLAP if overlap is None else overlap,
+            overlap=0 if reference_chunks else DEFAULT_OVERLAP if overlap is None else overlap,
+            chunk_edges="reflect" if reference_chunks else "neighbours",
             adds_up=not raw,
         )
         settings = evaluation.with_few_threads(settings, n_jobs)
@@ -98,17 +107,17 @@ def evaluate(
         jobs = evaluation.plan_model(
             tracks,
             settings,
-            stems=names,
+            stems=stems,
             out=out,
             save_to=out / "estimates" if save_estimates else None,
             baselines=baselines,
         )
-    missing = _run(name, jobs, names, out, n_jobs)
+    missing = _run(name, jobs, stems, out, n_jobs)
     if missing:
         sys.exit(exit_codes.SOME_FAILED)
 
 
-def _run(name: str, jobs: list[Job], stems: list[str], out: Path, n_jobs: int) -> int:
+def _run(name: str, jobs: list[Job], stems: tuple[str, ...], out: Path, n_jobs: int) -> int:
     """Score, sum up and write; return how many tracks failed or lack an estimate."""
     from dttnet import evaluate as evaluation
     from dttnet.errors import MissingExtraError
@@ -119,14 +128,14 @@ def _run(name: str, jobs: list[Job], stems: list[str], out: Path, n_jobs: int) -
     def report(outcome: Outcome) -> None:
         nonlocal n_done
         n_done += 1
-        _print_outcome(f"[{n_done}/{len(jobs)}] {outcome.job.track.name}", outcome)
+        _print_outcome(f"[{n_done}/{len(jobs)}] {outcome.job.full_name}", outcome)
 
     outcomes = evaluation.run(jobs, n_workers=n_jobs, report=report)
     summary = Summary(
         name=name,
-        stems=tuple(stems),
+        stems=stems,
         tracks=tuple(outcome.scores for outcome in outcomes if outcome.scores is not None),
-        failed={outcome.job.track.name: outcome.error for outcome in outcomes if outcome.error is not None},
+        failed={outcome.job.full_name: outcome.error for outcome in outcomes if outcome.error is not None},
     )
     if summary.tracks:
         write_text(out / "summary.json", summary.to_json())
@@ -153,6 +162,6 @@ def _print_outcome(title: str, outcome: Outcome) -> None:
     how = "scored before" if outcome.is_skipped else f"{outcome.seconds:.1f} s"
     click.echo(f"{title}: uSDR {usdr or '-'} ({how})", err=True)
     for stem, reason in outcome.scores.left_out.items():
-        click.echo(f"dttnet: warning: {outcome.job.track.name}: {stem} is left out: {reason}", err=True)
+        click.echo(f"dttnet: warning: {outcome.job.full_name}: {stem} is left out: {reason}", err=True)
     for warning in outcome.scores.warnings:
         click.echo(f"dttnet: warning: {warning}", err=True)

@@ -10,6 +10,7 @@ import click
 
 from dttnet.errors import MissingExtraError, ModelError
 from dttnet.exit_codes import with_exit_codes
+from dttnet.options import split_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,12 +150,14 @@ def compare(
 @click.option("--config", type=click.Path(path_type=Path), default=None, help="YAML published with it (MDX23C).")
 @click.option(
     "--stem",
+    "stems",
+    callback=split_names,
     default=None,
     help="What the network separates (several: a,b, in the order of its outputs).  [default: what the YAML says]",
 )
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the model.")
 @with_exit_codes
-def import_(file: Path, *, config: Path | None, stem: str | None, out: Path) -> None:
+def import_(file: Path, *, config: Path | None, stems: tuple[str, ...] | None, out: Path) -> None:
     """Convert a published checkpoint (Lightning, state dict or safetensors) of a DTTNet, a TFC-TDF UNet v3 (MDX23C) or
     a BSRNN.
 
@@ -165,7 +168,6 @@ def import_(file: Path, *, config: Path | None, stem: str | None, out: Path) -> 
     except ImportError as error:
         raise MissingExtraError("Importing checkpoints", "train") from error
 
-    stems = [name.strip() for name in stem.split(",")] if stem is not None else None
     result = convert(file, stems, out, config=config)
     click.echo(f"{result.path}: {_facts(result.card, result.path)}")
     click.echo(f"  {result.report}")

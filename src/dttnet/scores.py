@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from dttnet.dataset import MIXTURE, STEMS
 from dttnet.errors import MissingExtraError
+from dttnet.files import whole_file
 from dttnet.metrics import WINDOW_S, Decibels, Scorer, csdr_pooled, csdr_sisec, museval_windows
 
-ESTIMATES, MIXTURE, SILENCE = "estimates", "mixture", "silence"
-"""What is scored: what is to be evaluated, and two baselines that take the mixture, and nothing, for every stem."""
+ESTIMATES, SILENCE = "estimates", "silence"
+"""What is scored: what is to be evaluated, and as baselines `MIXTURE` and nothing for every stem."""
 
 METRICS = {
     "csdr_pooled": "cSDR, pooled: median of all 1 s windows of all tracks",
@@ -29,7 +30,6 @@ METRICS = {
 }
 """Names and titles, in the order of the tables. All in dB."""
 
-PAPER_STEMS = ("vocals", "drums", "bass", "other")
 PAPER: Mapping[str, Mapping[str, tuple[float, ...]]] = {
     "csdr_pooled": {
         "ResUNetDecouple+": (8.98, 6.62, 6.04, 5.29, 6.73),
@@ -50,10 +50,15 @@ PAPER: Mapping[str, Mapping[str, tuple[float, ...]]] = {
         "DTTNet, overlap 50 %": (10.25, 7.61, 7.09, 6.13, 7.77),
     },
 }
-"""arXiv 2309.08684v2, table 1: MUSDB18-HQ test, 50 tracks, dB: `PAPER_STEMS`, then their mean."""
+"""arXiv 2309.08684v2, table 1: MUSDB18-HQ test, 50 tracks, dB: `STEMS`, then their mean."""
 
 _FORMAT = 1
 """Of our part of a track's file. A file with another number is made again."""
+
+
+def full_name(track: str, split: str) -> str:
+    """SPLIT/TRACK, as people are told: several splits may have tracks of one name."""
+    return f"{split}/{track}" if split else track
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)  # arrays do not compare to one truth
@@ -99,6 +104,10 @@ class TrackScores:
     left_out: Mapping[str, str] = field(default_factory=dict)
     made_with: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def full_name(self) -> str:
+        return full_name(self.track, self.split)
 
     def to_json(self) -> str:
         """JSON as museval writes it (its SIR, ISR and SAR are NaN: not computed), and our own part under "dttnet"."""
@@ -181,7 +190,7 @@ class Summary:
     Attributes:
         name: What was evaluated.
         stems: All that the songs are the sum of.
-        failed: Track to what went wrong.
+        failed: `full_name` of a track to what went wrong.
     """
 
     name: str
@@ -231,7 +240,7 @@ class Summary:
         result: dict[str, list[str]] = {}
         for track in self.tracks:
             for stem, reason in track.left_out.items():
-                result.setdefault(f"{stem}: {reason}", []).append(track.track)
+                result.setdefault(f"{stem}: {reason}", []).append(track.full_name)
         return dict(sorted(result.items()))
 
     def to_json(self) -> str:
@@ -251,7 +260,7 @@ class Summary:
                 for method in self.methods
             },
             "paper": {
-                metric: {name: dict(zip((*PAPER_STEMS, "mean"), row, strict=True)) for name, row in rows.items()}
+                metric: {name: dict(zip((*STEMS, "mean"), row, strict=True)) for name, row in rows.items()}
                 for metric, rows in PAPER.items()
             },
             "left_out": self.left_out(),
@@ -302,12 +311,20 @@ class Summary:
         tables = []
         for metric, title in METRICS.items():
             rows = [(titles[method], self.values(metric, method)) for method in self.methods]
-            for name, row in PAPER.get(metric, {}).items():
-                paper = dict(zip((*PAPER_STEMS, "mean"), row, strict=True))
-                if self.stems == PAPER_STEMS:
-                    rows.append((f"paper: {name}", [paper[stem] for stem in (*PAPER_STEMS, "mean")]))
+            if self._are_the_papers:
+                rows += [(f"paper: {name}", self._paper_row(row)) for name, row in PAPER.get(metric, {}).items()]
             tables.append((title, rows))
         return tables
+
+    @property
+    def _are_the_papers(self) -> bool:
+        return set(self.stems) <= set(STEMS)
+
+    def _paper_row(self, row: Sequence[float]) -> list[float]:
+        """The paper's numbers of our stems, then their mean: the paper's own if these are all."""
+        paper = dict(zip(STEMS, row, strict=False))
+        values = [paper[stem] for stem in self.stems]
+        return [*values, row[-1] if len(values) == len(STEMS) else float(np.mean(values))]
 
     def _notes(self) -> list[str]:
         """What the numbers are taken of, and what is missing in them."""
@@ -327,11 +344,11 @@ class Summary:
         notes += [f"Left out: {what}: {_listed(tracks)}." for what, tracks in self.left_out().items()]
         if without := [stem for stem in self.stems if not self.of(ESTIMATES, stem)]:
             notes.append(f"Without scores: {', '.join(without)}.")
-        if warned := [track.track for track in self.tracks if track.warnings]:
+        if warned := [track.full_name for track in self.tracks if track.warnings]:
             notes.append(f"With warnings (see summary.json): {_listed(warned)}.")
         if self.failed:
             notes.append(f"Failed, and not in these numbers: {_listed(list(self.failed))}.")
-        if self.stems == PAPER_STEMS:
+        if self._are_the_papers:
             notes.append("The paper's rows are of the 50 test tracks of MUSDB18-HQ: compare them with these only.")
         return notes
 
@@ -372,28 +389,14 @@ def draw(summary: Summary, path: Path) -> None:
         panel.grid(axis="y", alpha=0.3)
     panels[0].set_ylabel("dB")
     figure.suptitle(f"{summary.name}: {_count(len(summary.tracks), 'track')}, a dot each")
-    partial = _partial(path)
-    try:
+    with whole_file(path) as partial:
         figure.savefig(partial, format="png", dpi=120)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file that is there whole or not at all; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = _partial(path)
-    try:
+    with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")  # names may hold bytes that are no text
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _partial(path: Path) -> Path:
-    # Not made of the file's name, which may be as long as a name can be.
-    return path.with_name(f".dttnet-{os.getpid()}.partial")
 
 
 def _museval_frame(index: int, sdr: float) -> dict[str, Any]:

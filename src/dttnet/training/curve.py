@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 
 from matplotlib.figure import Figure
+
+from dttnet.files import whole_file
 
 LOGS = "logs"
 CURVE = "curve.png"
@@ -61,7 +62,6 @@ def draw_curve(run: Path) -> Path | None:
     if score.lines:
         score.legend()
     path = run / CURVE
-    partial = run / f".dttnet-{os.getpid()}.png"
-    figure.savefig(partial, dpi=100)
-    partial.replace(path)
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=100)
     return path

@@ -6,7 +6,6 @@ import json
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
@@ -18,6 +17,7 @@ from torch.onnx import TrainingMode
 
 from dttnet.config import NetworkCard
 from dttnet.errors import ModelError
+from dttnet.files import whole_file
 from dttnet.nn.cost import count_parameters, gmac_per_second
 from dttnet.runtime.onnx import METADATA_KEY, OnnxNetwork
 from dttnet.store import probe_input
@@ -64,9 +64,7 @@ def export(network: nn.Module, card: NetworkCard, path: Path, *, half_weights: b
         n_parameters=count_parameters(network),
         gmac_per_second=round(gmac_per_second(network, card), 3),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".dttnet-", dir=path.parent) as folder:
-        partial = Path(folder) / path.name
+    with whole_file(path) as partial:
         _to_onnx(network, torch.from_numpy(probe), partial)
         model = onnx.load(partial)
         name_weights(model.graph, network)
@@ -85,7 +83,6 @@ def export(network: nn.Module, card: NetworkCard, path: Path, *, half_weights: b
         )
         if not report.relative_error <= report.tolerance:
             raise ModelError(f"{path}: not written, the converted network differs: {report}")
-        partial.rename(path)
     return report
 
 

@@ -8,9 +8,10 @@ from tempfile import TemporaryDirectory
 
 from dttnet.comparison import Row, real_time_factor
 from dttnet.config import NetworkCard
+from dttnet.dataset import STEMS
 from dttnet.nn.build import build_network
 from dttnet.nn.cost import count_parameters, gmac_per_second
-from dttnet.scores import PAPER, PAPER_STEMS
+from dttnet.scores import PAPER
 from dttnet.training.experiment import load_experiment
 from dttnet.training.export import export
 
@@ -44,7 +45,7 @@ def paper_rows(*, seconds: float | None, threads: int | None = None) -> Iterator
                 path = Path(folder) / f"{name}.onnx"
                 export(network, card, path)
                 factor = real_time_factor(str(path), seconds, threads=threads)
-        scores = dict(zip(PAPER_STEMS, PAPER["usdr"][title], strict=False))
+        scores = dict(zip(STEMS, PAPER["usdr"][title], strict=False))
         stated = ", ".join(f"{stem} {scores[stem]:.2f}" for stem in experiment.stems)
         yield Row(
             name=f"paper: {name}",

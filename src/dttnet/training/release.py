@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dttnet.config import NetworkCard
+from dttnet.files import whole_file
 from dttnet.nn.build import build_network
 from dttnet.training.experiment import Experiment
 from dttnet.training.export import ParityReport, export
@@ -60,9 +60,8 @@ def release(
     path = folder / f"{'-'.join(card.stems)}.onnx"
     report = export(network, card, path, half_weights=half_weights)
     card_path = path.with_suffix(".md")
-    partial = card_path.with_name(f".dttnet-{os.getpid()}.md")
-    partial.write_text(_text(card, checkpoint, path, report), encoding="utf-8")
-    partial.replace(card_path)
+    with whole_file(card_path) as partial:
+        partial.write_text(_text(card, checkpoint, path, report), encoding="utf-8")
     return Release(path=path, card_path=card_path, card=card, step=checkpoint.step, report=report)
 
 

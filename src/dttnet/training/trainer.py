@@ -14,12 +14,13 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
 from dttnet.config import NetworkCard
 from dttnet.dataset import Dataset, Track, load_dataset
 from dttnet.errors import DeviceError, UsageError
+from dttnet.files import whole_file
 from dttnet.nn.build import build_network
 from dttnet.training.callbacks import Guard, LastCheckpoint, MovingAverage, Pictures, Report, Stopped
 from dttnet.training.curve import LOGS, draw_curve, folder_of_start
@@ -46,7 +47,7 @@ class FitReport:
     """What a run came to.
 
     Attributes:
-        step: Steps done, of all there are.
+        step: Steps done, of all there are; if it was interrupted, those that were saved.
         interrupted: It was asked to stop; the same call goes on.
         is_first_process: Of those that train together: the one that talks to people.
         best_usdr: Of all validations, in dB; None without one.
@@ -91,9 +92,12 @@ def fit(
     datasets = [(load_dataset(root.path, stems=experiment.mixture_stems), root.weight) for root in roots]
     tracks = _validation_tracks(datasets, experiment)
     last = run / CHECKPOINTS / LAST
-    first_step = read_checkpoint(last).step if last.is_file() else 0
+    if rank_zero_only.rank == 0:  # the others would meet files of the first
+        _check_run(experiment, run)
+    else:
+        report = _say_nothing
+    first_step = _saved_step(last)
     resumes = first_step > 0
-    _check_run(experiment, run, resumes=resumes)
     if resumes:
         report(f"{run}: goes on at step {first_step}")
     if not tracks:
@@ -117,7 +121,7 @@ def fit(
         training_data=_describe(datasets, start),
     )
     task = Task(experiment, network, card, tracks)
-    last_checkpoint = LastCheckpoint(last, every=experiment.save_every)
+    last_checkpoint = LastCheckpoint(last, every=experiment.save_every, report=report)
     best = ModelCheckpoint(
         dirpath=run / CHECKPOINTS,
         filename="best-{step}-{val/usdr:.3f}",
@@ -138,21 +142,25 @@ def fit(
             progress=progress,
         )
         if trainer.is_global_zero:
-            run.mkdir(parents=True, exist_ok=True)
-            (run / CONFIG).write_text(experiment.to_yaml(), encoding="utf-8")
+            with whole_file(run / CONFIG) as partial:
+                partial.write_text(experiment.to_yaml(), encoding="utf-8")
         loader = _loader(experiment, datasets, trainer)
         validation = _validation_loader(tracks, trainer) if tracks else None
-        interrupted = False
         try:
             trainer.fit(task, loader, validation, ckpt_path=last if resumes else None, weights_only=True)
-        except (Stopped, SIGTERMException, SystemExit):  # Lightning makes an exit of a second Ctrl-C
-            interrupted = True
+        except (Stopped, SystemExit):  # Lightning makes an exit of a second Ctrl-C
+            if not last_checkpoint.interrupted:
+                raise
+        except torch.OutOfMemoryError as error:
+            raise DeviceError(
+                f"{trainer.strategy.root_device} is out of memory: make batch_size smaller and accumulate larger"
+            ) from error
     if trainer.is_global_zero:
         draw_curve(run)
     return FitReport(
         run=run,
-        step=trainer.global_step,
-        interrupted=interrupted,
+        step=_saved_step(last) if last_checkpoint.interrupted else trainer.global_step,
+        interrupted=last_checkpoint.interrupted,
         is_first_process=trainer.is_global_zero,
         best_usdr=None if best.best_model_score is None else float(best.best_model_score),
         best=Path(best.best_model_path) if best.best_model_path else None,
@@ -178,14 +186,22 @@ def _validation_tracks(datasets: Sequence[tuple[Dataset, float]], experiment: Ex
     return tracks[: experiment.validation.max_tracks]
 
 
-def _check_run(experiment: Experiment, run: Path, *, resumes: bool) -> None:
+def _say_nothing(_: str) -> None:
+    """The report of the processes that are not the first."""
+
+
+def _saved_step(last: Path) -> int:
+    return read_checkpoint(last).step if last.is_file() else 0
+
+
+def _check_run(experiment: Experiment, run: Path) -> None:
     """A run goes on only as what it was, and nothing that is no run is written into."""
     config = run / CONFIG
     if not config.is_file():
         if run.exists() and (not run.is_dir() or any(run.iterdir())):
             raise UsageError(f"{run}: exists and is not the folder of a run; choose another one")
         return
-    if not resumes:
+    if not list((run / CHECKPOINTS).glob("*.ckpt")):
         return
     changed = differences(read_experiment(config.read_text(encoding="utf-8"), str(config)), experiment)
     if changed:
@@ -214,7 +230,7 @@ def _trainer(
         *checkpoints,
     ]
     if progress:
-        callbacks.append(TQDMProgressBar())
+        callbacks.append(TQDMProgressBar(refresh_rate=10))  # each refresh waits for the device
     on_cuda = hardware.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     precision = hardware.precision if hardware.precision != "auto" else "float16" if on_cuda else "float32"
     try:
@@ -234,8 +250,9 @@ def _trainer(
             log_every_n_steps=experiment.log_every,
             callbacks=callbacks,
             logger=[CSVLogger(run, name=LOGS, version=folder_of_start(first_step)), tensorboard],
-            plugins=[SyncBatchNorm()] if hardware.sync_batchnorm else None,
-            sync_batchnorm=False,
+            plugins=[SyncBatchNorm()] if experiment.sync_batchnorm and not on_cuda else None,
+            sync_batchnorm=experiment.sync_batchnorm and on_cuda,
+            benchmark=on_cuda,
             enable_progress_bar=progress,
             enable_model_summary=False,
             use_distributed_sampler=False,
@@ -258,11 +275,13 @@ def _loader(experiment: Experiment, datasets: Sequence[tuple[Dataset, float]], t
         sample_rate=experiment.transform_config.sample_rate,
         seed=experiment.seed,
         config=experiment.data,
-        n_examples=order.n_batches * order.batch_size * trainer.world_size,
+        n_examples=order.n_batches * order.batch_size,
     )
-    return ResumableLoader(
-        examples, order, n_workers=experiment.hardware.n_workers, pin_memory=trainer.strategy.root_device.type == "cuda"
-    )
+    on_cuda = trainer.strategy.root_device.type == "cuda"
+    n_workers = experiment.hardware.n_workers
+    if n_workers is None:
+        n_workers = max(1, count_cpus() // trainer.num_devices - 1) if on_cuda else 1
+    return ResumableLoader(examples, order, n_workers=n_workers, pin_memory=on_cuda)
 
 
 def _training_tracks(dataset: Dataset) -> tuple[Track, ...]:
