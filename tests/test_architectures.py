@@ -345,8 +345,20 @@ def test_bands_cover_the_spectrum() -> None:
         ({}, "architecture must be one of dttnet, tfc_tdf_unet_v3, bsrnn, is not given"),
         ({"architecture": "demucs"}, "is 'demucs'"),
         ({"architecture": "bsrnn", "growth": 3}, "growth"),
-        ({"architecture": "bsrnn", "n_bins": "many"}, "cannot be made"),
-        ({"architecture": "bsrnn", "bands": "guitar"}, "bands must be one of"),
+        ({"architecture": ["dttnet"]}, r"is \['dttnet'\]"),
+        ({"architecture": "bsrnn", "n_bins": "many"}, "n_bins must be a whole number, is 'many'"),
+        ({"architecture": "bsrnn", "tac": 1}, "tac must be true or false, is 1"),
+        ({"architecture": "bsrnn", "bands": "guitar"}, "bands must be vocals, bass, drums or joint, is 'guitar'"),
+        ({"architecture": "bsrnn", "bands": ["bass"]}, "bands must be vocals, bass, drums or joint, is"),
+        ({"architecture": "dttnet", "mask": "None"}, "mask must be true or false, is 'None'"),
+        ({"architecture": "dttnet", "bottleneck_factor": 2.5}, "bottleneck_factor must be a whole number or null, is"),
+        ({"architecture": "dttnet", "n_heads": True}, "n_heads must be a whole number, is True"),
+        ({"architecture": "dttnet", "compression": "1"}, "compression must be a number, is '1'"),
+        ({"architecture": "dttnet", "norm": "instance", "bottleneck_factor": 512}, "must be 1 to 256, .* least 2 are"),
+        (
+            {"architecture": "dttnet", "norm": "instance", "n_bins": 4, "bottleneck_factor": None},
+            "1 bins in the latent",
+        ),
         ({"architecture": "bsrnn", "n_bins": 129}, "too few for the bands"),
         ({"architecture": "bsrnn", "n_attention_heads": 3}, "n_attention_heads"),
         ({"architecture": "bsrnn", "rnn": "cnn"}, "rnn must be"),
@@ -361,6 +373,21 @@ def test_bands_cover_the_spectrum() -> None:
 def test_impossible_networks_are_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         network_config(values)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        DTTNetConfig(n_bins=16, growth=2, norm="instance", bottleneck_factor=2, n_dual_path_layers=0),
+        DTTNetConfig(n_bins=16, growth=2, norm="group", bottleneck_factor=4, n_dual_path_layers=0),
+        DTTNetConfig(n_bins=8, growth=2, norm="instance", bottleneck_factor=None, n_dual_path_layers=0),
+        TFCTDFUNetConfig(n_bins=64, n_channels=2, growth=2, n_scales=2, bottleneck_factor=2),
+    ],
+    ids=["instance", "group", "no bottleneck", "tfc-tdf v3"],
+)
+def test_the_narrowest_networks_take_the_fewest_frames(config: NetworkConfig) -> None:
+    y = build_network(config)(torch.randn(1, 4, config.frame_multiple, config.n_bins))
+    assert torch.isfinite(y).all()
 
 
 @pytest.mark.parametrize("name", TINY)

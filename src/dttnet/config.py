@@ -1,12 +1,14 @@
 """What a model is: the transform it works on and the shape of its network.
 
-Shared by the torch-free runtime and by training, so it knows only the standard library. Every value is
+Shared by the torch-free runtime and by training, so it knows only the standard library. Every value, and its type, is
 checked when the object is made; nothing else in the package checks them again.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import types
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
@@ -24,8 +26,46 @@ def _require(condition: bool, message: str) -> None:
         raise ModelError(f"model configuration: {message}")
 
 
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", types.NoneType: "null"}
+
+
+def _fits(value: object, kind: Any) -> bool:
+    """Whether a value is of a field's type. A whole number will do for any number; true and false are no numbers."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        return value in arguments
+    if origin is types.UnionType:
+        return any(_fits(value, one) for one in arguments)
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_fits(one, arguments[0]) for one in value)
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, int | float if kind is float else origin or kind)
+
+
+def _describe(kind: Any) -> str:
+    """A field's type in words."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        return " or ".join(", ".join(arguments).rsplit(", ", 1))
+    if origin is types.UnionType:
+        return " or ".join(_describe(one) for one in arguments)
+    if origin is tuple:
+        return f"a tuple, each {_describe(arguments[0])}"
+    return _WORDS.get(kind, str(kind))
+
+
 class _Config:
-    """Reading from and writing to plain dictionaries (the metadata of a model file)."""
+    """Fields of the types that they are declared with, read from and written to plain dictionaries (the metadata of a
+    model file)."""
+
+    def __post_init__(self) -> None:
+        kinds = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]  # every subclass is one
+            value = getattr(self, field.name)
+            _require(
+                _fits(value, kinds[field.name]), f"{field.name} must be {_describe(kinds[field.name])}, is {value!r}"
+            )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -53,6 +93,7 @@ class Transform(_Config):
     n_bins: int = 2048
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _require(self.sample_rate > 0, f"sample_rate must be positive, is {self.sample_rate}")
         _require(self.n_channels == 2, f"only stereo networks are known, n_channels is {self.n_channels}")
         _require(self.n_fft > 0 and self.n_fft % 2 == 0, f"n_fft must be even, is {self.n_fft}")
@@ -80,10 +121,7 @@ class _NetworkConfig(_Config):
         values = dict(values)
         named = values.pop("architecture", cls.architecture)
         _require(named == cls.architecture, f"architecture must be {cls.architecture!r} here, is {named!r}")
-        try:
-            return super().from_dict(values)
-        except TypeError as error:  # a text in the place of a number
-            raise ModelError(f"model configuration: {cls.__name__} cannot be made of {values} ({error})") from error
+        return super().from_dict(values)
 
     def to_dict(self) -> dict[str, Any]:
         return {"architecture": self.architecture, **super().to_dict()}
@@ -138,15 +176,12 @@ class DTTNetConfig(_NetworkConfig):
     compression: float = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._require_at_least(
             1, "n_bins", "n_audio_channels", "n_stems", "growth", "convs_per_block", "n_heads", "n_subbands"
         )
         self._require_at_least(0, "n_scales", "n_dual_path_layers")
         _require(self.kernel_size % 2 == 1, f"kernel_size must be odd, is {self.kernel_size}")
-        _require(self.rnn in ("lstm", "gru"), f"rnn must be lstm or gru, is {self.rnn!r}")
-        _require(
-            self.norm in ("batch", "group", "instance"), f"norm must be batch, group or instance, is {self.norm!r}"
-        )
         _require(
             self.n_bins % (self.n_subbands * self.frame_multiple) == 0,
             f"n_bins ({self.n_bins}) must be a multiple of n_subbands * 2^n_scales "
@@ -156,11 +191,19 @@ class DTTNetConfig(_NetworkConfig):
             self.latent_channels % self.n_heads == 0,
             f"n_heads ({self.n_heads}) must divide the latent channels ({self.latent_channels})",
         )
+        # One frame of one bin cannot be normalised by itself.
+        least = 2 if self.norm == "instance" else 1
+        n_latent_bins = self.n_bins // self.n_subbands // self.frame_multiple
+        _require(
+            n_latent_bins >= least,
+            f"n_bins ({self.n_bins}) leaves {n_latent_bins} bins in the latent part, not {least}",
+        )
         if self.bottleneck_factor is not None:
-            smallest = self.n_bins // self.n_subbands // self.frame_multiple
+            largest = n_latent_bins // least
             _require(
-                1 <= self.bottleneck_factor <= smallest,
-                f"bottleneck_factor must be 1 to {smallest} (the bins of the latent part), is {self.bottleneck_factor}",
+                1 <= self.bottleneck_factor <= largest,
+                f"bottleneck_factor must be 1 to {largest}, so that of the {n_latent_bins} bins of the latent part at "
+                f"least {least} are left, is {self.bottleneck_factor}",
             )
         _require(0 < self.compression <= 1, f"compression must be in (0, 1], is {self.compression}")
 
@@ -207,12 +250,11 @@ class TFCTDFUNetConfig(_NetworkConfig):
     activation: ActivationType = "gelu"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._require_at_least(
             1, "n_bins", "n_audio_channels", "n_stems", "n_channels", "units_per_block", "n_subbands"
         )
         self._require_at_least(0, "n_scales", "growth")
-        _require(self.norm in ("batch", "instance"), f"norm must be batch or instance, is {self.norm!r}")
-        _require(self.activation in ("gelu", "relu"), f"activation must be gelu or relu, is {self.activation!r}")
         _require(
             self.n_bins % (self.n_subbands * self.frame_multiple) == 0,
             f"n_bins ({self.n_bins}) must be a multiple of n_subbands * 2^n_scales "
@@ -276,12 +318,11 @@ class BSRNNConfig(_NetworkConfig):
     tac: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._require_at_least(
             1, "n_bins", "sample_rate", "n_audio_channels", "n_stems", "n_channels", "attention_channels"
         )
         self._require_at_least(0, "n_dual_path_layers", "n_attention_heads")
-        _require(self.rnn in ("lstm", "gru"), f"rnn must be lstm or gru, is {self.rnn!r}")
-        _require(self.bands in _BANDS, f"bands must be one of {', '.join(_BANDS)}, is {self.bands!r}")
         _require(
             min(self.band_widths) >= 1,
             f"n_bins ({self.n_bins}) are too few for the bands of {self.bands!r} at {self.sample_rate} Hz",
@@ -321,7 +362,7 @@ def network_config(values: Mapping[str, Any]) -> NetworkConfig:
     known = f"architecture must be one of {', '.join(_ARCHITECTURES)}"
     _require("architecture" in values, f"{known}, is not given")
     name = values["architecture"]
-    _require(name in _ARCHITECTURES, f"{known}, is {name!r}")
+    _require(name in list(_ARCHITECTURES), f"{known}, is {name!r}")  # a list, as it may be of any type
     return _ARCHITECTURES[name].from_dict(values)
 
 
@@ -360,6 +401,7 @@ class NetworkCard(_Config):
     gmac_per_second: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _require(bool(self.stems), "a network needs at least one stem")
         _require(len(set(self.stems)) == len(self.stems), f"stems are named twice: {self.stems}")
         for stem in self.stems:
