@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -159,6 +160,14 @@ def test_the_paper_has_25_pitches_and_tempos_that_are_equally_likely() -> None:
     assert counts.max() < 270
 
 
+def test_a_maximum_of_zero_needs_no_step_that_fits_and_other_steps_reach_the_maximum() -> None:
+    generator = rng()
+    config = AugmentConfig(semitones=0, tempo=0.3, tempo_step=0.1)  # 0.3 / 0.1 is not 3 in binary
+    drawn = np.array([draw_pitch_and_tempo(generator, config=config) for _ in range(200)])
+    assert not drawn[:, 0].any()
+    np.testing.assert_allclose(np.unique(drawn[:, 1].round(6)), [0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3])
+
+
 def test_without_steps_any_pitch_and_tempo_is_drawn() -> None:
     config = AugmentConfig(semitone_step=0, tempo_step=0)
     generator = rng()
@@ -225,9 +234,12 @@ def test_level_and_sides_are_applied_exactly() -> None:
         ({"gain_db": -1}, r"augment\.gain_db is -1"),
         ({"tempo_step": -0.1}, r"augment\.tempo_step is -0\.1"),
         ({"semitone_step": -1}, r"augment\.semitone_step is -1"),
+        ({"tempo": 0.05}, r"augment\.tempo is 0\.05, which is not a multiple of augment\.tempo_step, 0\.1"),
+        ({"semitones": 2.5}, r"augment\.semitones is 2\.5, which is not a multiple of augment\.semitone_step, 1\.0"),
+        ({"keep_pitch": ["drums"], "method": "resample"}, r"augment\.keep_pitch cannot be had with .*resample"),
         ({"method": "magic"}, r"augment\.method is 'magic': give stretch, wsola or resample"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(values: dict[str, float], message: str) -> None:
+def test_settings_that_make_no_sense_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         AugmentConfig(**values)

@@ -98,7 +98,7 @@ def test_other_stem_names_are_found_on_request(make_audio: MakeAudio, tmp_path: 
     assert found.stems == ("guitar", "piano")
 
 
-@pytest.mark.parametrize("stems", [[], ["vocals", "vocals"], ["mixture"]])
+@pytest.mark.parametrize("stems", [[], ["vocals", "vocals"], ["vocals", "Vocals"], ["mixture"], ["Mixture"]])
 def test_names_that_make_no_sense_as_stems_are_refused(stems: list[str], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="stems are"):
         load_dataset(tmp_path, stems=stems)
@@ -121,6 +121,66 @@ def test_all_unreadable_files_are_named_at_once(make_audio: MakeAudio, tmp_path:
         (tmp_path / "mine" / "song" / f"{name}.wav").write_bytes(b"no audio at all")
     with pytest.raises(AudioError, match=r"vocals\.wav.*\n.*drums\.wav"):
         load_dataset(tmp_path / "mine")
+
+
+def test_a_link_to_nothing_is_unreadable_not_silent(make_audio: MakeAudio, tmp_path: Path) -> None:
+    make_audio("mine/song/bass.wav")
+    (tmp_path / "mine" / "song" / "vocals.wav").symlink_to(tmp_path / "gone.wav")
+    with pytest.raises(AudioError, match=r"song/vocals\.wav: cannot be read \(No such file"):
+        load_dataset(tmp_path / "mine")
+
+
+def test_linked_folders_of_loose_files_are_followed_and_loops_end(make_audio: MakeAudio, tmp_path: Path) -> None:
+    make_audio("elsewhere/take 2.wav")
+    make_audio("mine/vocals/take 1.wav")
+    (tmp_path / "mine" / "vocals" / "more").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "loop").symlink_to(tmp_path / "mine" / "vocals")
+    loose = load_dataset(tmp_path / "mine").loose["vocals"]
+    assert [str(clip.path.relative_to(tmp_path)) for clip in loose] == [
+        "mine/vocals/more/take 2.wav",
+        "mine/vocals/take 1.wav",
+    ]
+
+
+def test_stems_are_found_in_upper_and_lower_case(make_audio: MakeAudio, tmp_path: Path) -> None:
+    make_audio("mine/train/b/Vocals.wav")
+    make_audio("mine/train/b/MIXTURE.WAV")
+    make_audio("mine/Drums/loop.wav")
+    found = load_dataset(tmp_path / "mine")
+    (track,) = found.tracks
+    assert set(track.stems) == {"vocals"}
+    assert track.mixture is not None
+    assert set(found.loose) == {"drums"}
+    (asked,) = load_dataset(tmp_path / "mine", stems=["VOCALS"]).tracks
+    assert set(asked.stems) == {"VOCALS"}
+
+
+def test_folders_with_audio_that_give_no_track_are_told(make_audio: MakeAudio, tmp_path: Path) -> None:
+    make_audio("mine/train/a/vocals.wav")
+    make_audio("mine/train/album/b/vocals.wav")
+    make_audio("mine/sketches/idea.wav")
+    (tmp_path / "mine" / "train" / "empty").mkdir()
+    found = load_dataset(tmp_path / "mine")
+    assert [track.name for track in found.tracks] == ["a"]
+    assert found.unused == (tmp_path / "mine" / "sketches", tmp_path / "mine" / "train" / "album" / "b")
+
+
+def test_tracks_whose_mixture_has_more_than_their_stems_are_told(make_audio: MakeAudio, tmp_path: Path) -> None:
+    for name in ("mixture", "vocals"):
+        make_audio(f"mine/pair/{name}.wav")
+    make_audio("mine/no mixture/vocals.wav")
+    assert [track.name for track in load_dataset(tmp_path / "mine").incomplete] == ["pair"]
+    assert not load_dataset(tmp_path / "mine", stems=["vocals"]).incomplete
+
+
+def test_samples_that_are_no_numbers_are_named_where_they_are_read(make_audio: MakeAudio, tmp_path: Path) -> None:
+    samples = 0.1 * noise(44_100)
+    samples[22_050, 1] = np.nan
+    make_audio("mine/song/vocals.wav", samples, subtype="FLOAT")
+    track = load_dataset(tmp_path / "mine").tracks[0]
+    assert np.isfinite(track.read("vocals", 0, 22_050)).all()
+    with pytest.raises(AudioError, match=r"vocals\.wav: its sample at 0\.50 s is NaN or infinite"):
+        track.read("vocals", 20_000, 10_000)
 
 
 def test_two_files_for_one_stem_are_refused(make_audio: MakeAudio, tmp_path: Path) -> None:

@@ -354,6 +354,11 @@ class Resampler:
         return np.ascontiguousarray(out.T).reshape(*leading, len(out))
 
 
+def resample(audio: Float, from_hz: int, to_hz: int, *, quality: Literal["VHQ", "HQ"] = "VHQ") -> Float:
+    """(C, N) -> (C, N'), all at once: what a `Resampler` gives, in less than half of its time."""
+    return np.ascontiguousarray(soxr.resample(np.ascontiguousarray(audio).T, from_hz, to_hz, quality=quality).T)
+
+
 def change_tempo(audio: Float, tempo: float, *, sample_rate: int) -> Float:
     """(C, N), C 1 or 2, played `tempo` times as fast (0.5 to 100) at the same pitch: (C, about N / tempo).
 

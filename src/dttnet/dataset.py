@@ -21,7 +21,7 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from dttnet.audio import AUDIO_SUFFIXES, MIN_RATE_HZ, Resampler, read_excerpt, read_info
+from dttnet.audio import AUDIO_SUFFIXES, MIN_RATE_HZ, read_excerpt, read_info, resample
 from dttnet.errors import AudioError, UsageError
 
 Float = NDArray[np.float32]
@@ -77,11 +77,16 @@ class Clip:
         Only what is needed is decoded, but for MP3 and for what only FFmpeg reads (see `audio.read_excerpt`).
 
         Raises:
-            AudioError: The file is gone or damaged; the message names it.
+            AudioError: The file is gone or damaged, or has samples that are no numbers; the message names it.
         """
         if start < 0 or (n_samples is not None and n_samples < 0):
             raise UsageError(f"start is {start}, n_samples {n_samples}: both must be 0 or more")
-        return read_excerpt(self.path, start=start, n_samples=n_samples)
+        samples = read_excerpt(self.path, start=start, n_samples=n_samples)
+        is_good = np.isfinite(samples)
+        if not is_good.all():
+            at_s = (start + int(is_good.all(axis=0).argmin())) / self.sample_rate
+            raise AudioError(f"{self.path}: its sample at {at_s:.2f} s is NaN or infinite; export it again")
+        return samples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,12 +159,19 @@ class Dataset:
         tracks: Sorted by name.
         loose: Files of one stem each that belong to no song, sorted by path; a stem that has none is not in here.
         stems: The names that were looked for.
+        unused: Folders with audio files of which none is called like a stem, or which lie too deep.
     """
 
     root: Path
     tracks: tuple[Track, ...]
     loose: Mapping[str, tuple[Clip, ...]]
     stems: tuple[str, ...] = STEMS
+    unused: tuple[Path, ...] = ()
+
+    @property
+    def incomplete(self) -> tuple[Track, ...]:
+        """Tracks with a mixture file that lack stems. What only the mixture has is not heard in training."""
+        return tuple(track for track in self.tracks if track.mixture is not None and len(track.stems) < len(self.stems))
 
 
 def load_dataset(root: str | Path, *, stems: Sequence[str] = STEMS, cache: bool = True) -> Dataset:
@@ -172,8 +184,10 @@ def load_dataset(root: str | Path, *, stems: Sequence[str] = STEMS, cache: bool 
     * `ROOT/TRACK/STEM.wav`: the split is "".
     * `ROOT/STEM/**/*.wav`: loose files of one stem, not aligned.
 
+    Links are followed.
+
     Args:
-        stems: File (or folder) names that count as stems: all that songs are the sum of.
+        stems: File (or folder) names that count as stems, in upper or lower case: all that songs are the sum of.
         cache: Remember the headers of the files in the user's cache folder, which makes the next call faster.
 
     Raises:
@@ -184,50 +198,75 @@ def load_dataset(root: str | Path, *, stems: Sequence[str] = STEMS, cache: bool 
     if not os.path.isdir(root):
         raise UsageError(f"{root}: {'not a folder' if os.path.exists(root) else 'there is no such folder'}")
     stems = tuple(stems)
-    if not stems or MIXTURE in stems or len(set(stems)) < len(stems):
+    by_name = {stem.casefold(): stem for stem in stems}
+    if not stems or MIXTURE in by_name or len(by_name) < len(stems):
         raise UsageError(f"stems are {', '.join(stems) or 'none'}: give different names, and not {MIXTURE!r}")
     with _Headers(root, keep=cache) as headers:
         tracks: list[Track] = []
         loose: dict[str, tuple[Clip, ...]] = {}
+        unused: list[Path] = []
         own_valid = os.path.isdir(root / "valid")
+
+        def load(place: Path, split: str) -> None:
+            if track := _load_track(place, split, stems, headers):
+                tracks.append(track)
+            else:
+                unused.extend(dict.fromkeys(file.parent for file in _audio_files(place)))
+
         for folder in _folders(root):
             if folder.name in SPLITS and not _find_stems(folder, stems):
                 for place in _folders(folder):
                     is_held_out = folder.name == "train" and not own_valid and place.name in VALIDATION_TRACKS
-                    tracks += _load_track(place, "valid" if is_held_out else folder.name, stems, headers)
-            elif folder.name in stems:
-                files = (file for file in folder.rglob("*") if _is_audio(file))
-                if clips := tuple(headers.read(file) for file in sorted(files)):
-                    loose[folder.name] = clips
+                    load(place, "valid" if is_held_out else folder.name)
+            elif stem := by_name.get(folder.name.casefold()):
+                if clips := tuple(headers.read(file) for file in _audio_files(folder)):
+                    loose[stem] = (*loose.get(stem, ()), *clips)
             else:
-                tracks += _load_track(folder, "", stems, headers)
+                load(folder, "")
     if headers.errors:
         raise AudioError("\n".join(headers.errors))
     if not tracks and not loose:
         raise UsageError(_describe_nothing(root, stems))
     tracks.sort(key=lambda track: (track.name, track.split))
-    return Dataset(root=root, tracks=tuple(tracks), loose=loose, stems=stems)
+    return Dataset(root=root, tracks=tuple(tracks), loose=loose, stems=stems, unused=tuple(unused))
 
 
-def _load_track(folder: Path, split: str, stems: Sequence[str], headers: _Headers) -> list[Track]:
+def _load_track(folder: Path, split: str, stems: Sequence[str], headers: _Headers) -> Track | None:
     """The track in this folder, if it has a stem."""
     files = _find_stems(folder, (*stems, MIXTURE))
     if not files.keys() - {MIXTURE}:
-        return []
+        return None
     clips = {stem: headers.read(files[stem]) for stem in stems if stem in files}
     mixture = headers.read(files[MIXTURE]) if MIXTURE in files else None
-    return [Track(name=folder.name, split=split, stems=clips, mixture=mixture)]
+    return Track(name=folder.name, split=split, stems=clips, mixture=mixture)
 
 
 def _find_stems(folder: Path, names: Sequence[str]) -> dict[str, Path]:
-    """Stem to file, for the audio files of a folder that are called so."""
+    """Stem to file, for the audio files of a folder that are called so, in upper or lower case."""
+    by_name = {name.casefold(): name for name in names}
     found: dict[str, Path] = {}
     for file in sorted(folder.iterdir()):
-        if file.stem in names and _is_audio(file):
-            if file.stem in found:
-                raise UsageError(f"{file}: a second file for {file.stem}, beside {found[file.stem].name}; remove one")
-            found[file.stem] = file
+        stem = by_name.get(file.stem.casefold())
+        if stem is not None and _is_audio(file):
+            if stem in found:
+                raise UsageError(f"{file}: a second file for {stem}, beside {found[stem].name}; remove one")
+            found[stem] = file
     return found
+
+
+def _audio_files(folder: Path) -> list[Path]:
+    """All below a folder, sorted. Links are followed, and no folder is entered twice."""
+    found: list[Path] = []
+    entered: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [file for name in names if _is_audio(file := Path(place, name))]
+    return sorted(found)
 
 
 def _folders(folder: Path) -> Iterator[Path]:
@@ -237,8 +276,10 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 
 def _is_audio(file: Path) -> bool:
-    """By name; hidden files are none (macOS leaves ._NAME.wav beside NAME.wav)."""
-    return file.suffix.lower() in AUDIO_SUFFIXES and not file.name.startswith(".") and os.path.isfile(file)
+    """By name; hidden files are none (macOS leaves ._NAME.wav beside NAME.wav), a link to nothing is one."""
+    if file.suffix.lower() not in AUDIO_SUFFIXES or file.name.startswith("."):
+        return False
+    return os.path.isfile(file) or (file.is_symlink() and not os.path.exists(file))
 
 
 def _describe_nothing(root: Path, stems: Sequence[str]) -> str:
@@ -283,9 +324,8 @@ def _read_resampled(clip: Clip, start: int, n_samples: int, rate: int) -> Float:
     first = max(start // step_out - -(-_MARGIN // step_in), 0)
     end = -(-(start + n_samples) * step_in // step_out) + _MARGIN
     samples = clip.read(first * step_in, end - first * step_in)
-    resampler = Resampler(clip.sample_rate, rate, clip.n_channels)
     skip = start - first * step_out
-    return resampler.push(samples, last=True)[:, skip : skip + n_samples]
+    return resample(samples, clip.sample_rate, rate)[:, skip : skip + n_samples]
 
 
 class _Headers:
@@ -324,7 +364,11 @@ class _Headers:
 
     def read(self, path: Path) -> Clip:
         key = os.fspath(path.absolute())
-        stat = path.stat()
+        try:
+            stat = path.stat()
+        except OSError as error:
+            self.errors.append(f"{path}: cannot be read ({error.strerror})")
+            return _unreadable(path)
         stamp = [stat.st_size, stat.st_mtime_ns]
         known = self._known.get(key)
         if known is None or known[:2] != stamp:
@@ -332,11 +376,16 @@ class _Headers:
                 info = read_info(path)
             except AudioError as error:
                 self.errors.append(str(error))
-                return Clip(path=path, sample_rate=MIN_RATE_HZ, n_channels=1, n_samples=0)
+                return _unreadable(path)
             known = [*stamp, info.sample_rate, info.n_channels, info.n_samples or 0]
             self._known[key] = known
             self._is_changed = True
         return Clip(path=path, sample_rate=known[2], n_channels=known[3], n_samples=known[4])
+
+
+def _unreadable(path: Path) -> Clip:
+    """Stands for a file until all files are looked at."""
+    return Clip(path=path, sample_rate=MIN_RATE_HZ, n_channels=1, n_samples=0)
 
 
 def _is_header(value: object) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from python_stretch.Signalsmith import Stretch
 
-from dttnet.audio import Resampler, change_tempo
+from dttnet.audio import change_tempo, resample
 from dttnet.errors import UsageError
 
 Float = NDArray[np.float32]
@@ -29,7 +29,8 @@ _OVERLAP = 3
 
 @dataclass
 class AugmentConfig:
-    """How much stems are changed at random. The defaults are the paper's (section 4: 25 versions of each track).
+    """How much stems are changed at random. The defaults are the paper's (section 4: 25 versions of each track), but
+    for `rest_together`.
 
     Attributes:
         probability: That the pitch and tempo of a stem are drawn at all.
@@ -43,7 +44,7 @@ class AugmentConfig:
             tempo (`semitones` is not used): a sixth of the work.
         keep_pitch: Stems whose pitch stays.
         rest_together: Stems that are not targets get one change of pitch and tempo, in one pass: for a network of one
-            target, half the work.
+            target, half the work. In the paper each stem has its own.
         gain_db: Largest change of the level, up or down; BSRNN has 10.
         polarity: Probability that a stem is turned upside down.
         swap: Probability that left and right are swapped.
@@ -57,7 +58,7 @@ class AugmentConfig:
     tempo_step: float = 0.1
     method: str = "stretch"
     keep_pitch: list[str] = field(default_factory=list)
-    rest_together: bool = False
+    rest_together: bool = True
     gain_db: float = 0.0
     polarity: float = 0.0
     swap: float = 0.0
@@ -70,11 +71,23 @@ class AugmentConfig:
         for name, highest in (("semitones", 12), ("tempo", 0.5), ("gain_db", 60)):
             value = getattr(self, name)
             _require(0 <= value <= highest, f"augment.{name} is {value}: give 0 to {highest}")
-        _require(self.semitone_step >= 0, f"augment.semitone_step is {self.semitone_step}: it must not be negative")
-        _require(self.tempo_step >= 0, f"augment.tempo_step is {self.tempo_step}: it must not be negative")
+        for name, step_name in (("semitones", "semitone_step"), ("tempo", "tempo_step")):
+            highest, step = getattr(self, name), getattr(self, step_name)
+            _require(step >= 0, f"augment.{step_name} is {step}: it must not be negative")
+            n_steps = highest / step if step else 0
+            _require(
+                abs(n_steps - round(n_steps)) < 1e-6,
+                f"augment.{name} is {highest}, which is not a multiple of augment.{step_name}, {step}: "
+                "change one of them, or set the step to 0 to draw any value",
+            )
         _require(
             self.method in ("stretch", "wsola", "resample"),
             f"augment.method is {self.method!r}: give stretch, wsola or resample",
+        )
+        _require(
+            not self.keep_pitch or self.method != "resample",
+            "augment.keep_pitch cannot be had with augment.method resample, which moves the pitch with the tempo: "
+            "choose stretch or wsola",
         )
 
 
@@ -149,8 +162,7 @@ def change_pitch_and_tempo(
     changed = audio[:1] if all(np.array_equal(channel, audio[0]) for channel in audio[1:]) else audio
     speed = tempo if method == "resample" else 2 ** (semitones / 12)
     if speed != 1:
-        resampler = Resampler(round(sample_rate * speed), sample_rate, len(changed), quality="HQ")
-        changed = resampler.push(changed, last=True)
+        changed = resample(changed, round(sample_rate * speed), sample_rate, quality="HQ")
     if tempo != speed and method == "wsola":
         changed = change_tempo(changed, tempo / speed, sample_rate=sample_rate)
     elif tempo != speed:
@@ -170,7 +182,7 @@ def _draw(rng: np.random.Generator, highest: float, step: float) -> float:
     place = rng.uniform(-1, 1)  # drawn in any case, so that a setting does not change what is drawn after it
     if not step:
         return float(place * highest)
-    n_steps = int(highest / step + 1e-9)
+    n_steps = round(highest / step)
     return float((np.floor((place + 1) / 2 * (2 * n_steps + 1)) - n_steps) * step)
 
 

@@ -31,11 +31,12 @@ _MAX_CHAINED = 32
 
 @dataclass
 class DataConfig:
-    """How examples are put together. The defaults are the paper's.
+    """How examples are put together. The defaults are the paper's, but for `AugmentConfig.rest_together`.
 
     Attributes:
         same_track_ratio: Share of the examples whose stems are all from one place of one track; in the others each stem
             comes from an independently drawn track ("random mixing"), and one that a track lacks is not drawn from it.
+            Tracks with a mixture file that lack stems are not drawn whole: the sum would not be their mixture.
         tries: Places that are drawn at most, until a stem sounds there (in examples of one track: until a target
             does); 1 takes what comes. More is the choice of energetic excerpts.
         silence_db: Level of an excerpt, in dB of full scale, below which another place is tried.
@@ -71,7 +72,8 @@ class Examples:
         n_examples: What `len` says.
 
     Raises:
-        UsageError: A target is in none of the datasets, or a weight or size is not positive.
+        UsageError: A target is in none of the datasets, or there is nothing but the targets although the datasets have
+            more stems; a weight or size is not positive; `keep_pitch` names what is no stem.
     """
 
     def __init__(
@@ -99,14 +101,27 @@ class Examples:
         self._config = config
         self._n_examples = n_examples
         self._sources = {stem: _Sources(_with_stem(datasets, stem), sample_rate) for stem in self._stems}
-        self._tracks = _Sources([(list(dataset.tracks), weight) for dataset, weight in datasets], sample_rate)
+        self._tracks = _Sources([(_whole_tracks(dataset), weight) for dataset, weight in datasets], sample_rate)
+        roots = ", ".join(str(dataset.root) for dataset, _ in datasets) or "no data"
         for stem in self._targets:
             if stem not in self._sources or not self._sources[stem].tracks:
-                roots = ", ".join(str(dataset.root) for dataset, _ in datasets) or "no data"
                 raise UsageError(f"no {stem} to train with in {roots}")
         if config.same_track_ratio and not self._tracks.tracks:
             raise UsageError(
-                f"data.same_track_ratio is {config.same_track_ratio}, but there are no tracks: set it to 0"
+                f"data.same_track_ratio is {config.same_track_ratio}, but there are no tracks with all stems: "
+                "set it to 0"
+            )
+        others = [stem for stem in self._stems if stem not in self._targets]
+        if others and not any(self._sources[stem].tracks for stem in others):
+            raise UsageError(
+                f"{roots}: there is only {', '.join(self._targets)}, so there is nothing to separate it from; add files "
+                f"of other stems ({', '.join(others)}). Mixture files are not trained with: call an accompaniment by a "
+                "name of its own, such as accompaniment.wav, and list it in mixture_stems"
+            )
+        unknown = [stem for stem in config.augment.keep_pitch if stem not in self._stems]
+        if unknown:
+            raise UsageError(
+                f"augment.keep_pitch names {', '.join(unknown)}, which is no stem; there are {', '.join(self._stems)}"
             )
 
     def __len__(self) -> int:
@@ -171,7 +186,7 @@ class Examples:
         rate = self._sample_rate
         number = sources.draw(rng)
         n_track = sources.n_samples[number]
-        if not sources.is_loose(number) or n_track >= n_samples:
+        if not sources.is_loose[number] or n_track >= n_samples:
             start = _place_start(rng.random(), n_track, n_samples - 2 * before)
             return sources.tracks[number].read(stem, start - before, n_samples, sample_rate=rate)
         excerpt = np.zeros((2, n_samples), np.float32)
@@ -237,38 +252,48 @@ class Examples:
 class _Sources:
     """Tracks to draw from, each second of a root as likely as another."""
 
-    def __init__(self, roots: Sequence[tuple[Sequence[Track], float]], sample_rate: int) -> None:
+    def __init__(self, roots: Sequence[tuple[Sequence[_Source], float]], sample_rate: int) -> None:
         self.tracks: list[Track] = []
+        self.is_loose: list[bool] = []
         self.n_samples: list[int] = []
         """Of each track, at the rate of the examples."""
         shares: list[float] = []
-        for tracks, weight in roots:
-            total_s = sum(track.duration_s for track in tracks)
-            for track in tracks:
-                if track.duration_s:
-                    self.tracks.append(track)
-                    self.n_samples.append(int(track.duration_s * sample_rate))
-                    shares.append(weight * track.duration_s / total_s)
+        for sources, weight in roots:
+            total_s = sum(source.track.duration_s for source in sources)
+            for source in sources:
+                duration_s = source.track.duration_s
+                if duration_s:
+                    self.tracks.append(source.track)
+                    self.is_loose.append(source.is_loose)
+                    self.n_samples.append(int(duration_s * sample_rate))
+                    shares.append(weight * duration_s / total_s)
         self._bounds = np.cumsum(shares)
 
     def draw(self, rng: np.random.Generator) -> int:
         place = rng.random() * self._bounds[-1]
         return min(int(np.searchsorted(self._bounds, place, side="right")), len(self.tracks) - 1)
 
-    def is_loose(self, number: int) -> bool:
-        return self.tracks[number].split == _LOOSE
+
+@dataclass(frozen=True)
+class _Source:
+    """A track, or a loose file as a track of one stem."""
+
+    track: Track
+    is_loose: bool
 
 
-_LOOSE = "loose"
+def _whole_tracks(dataset: Dataset) -> list[_Source]:
+    incomplete = {id(track) for track in dataset.incomplete}
+    return [_Source(track, is_loose=False) for track in dataset.tracks if id(track) not in incomplete]
 
 
-def _with_stem(datasets: Sequence[tuple[Dataset, float]], stem: str) -> list[tuple[list[Track], float]]:
-    """What has this stem, with loose files as tracks of one stem."""
+def _with_stem(datasets: Sequence[tuple[Dataset, float]], stem: str) -> list[tuple[list[_Source], float]]:
+    """What has this stem."""
     return [
         (
-            [track for track in dataset.tracks if stem in track.stems]
+            [_Source(track, is_loose=False) for track in dataset.tracks if stem in track.stems]
             + [
-                Track(name=clip.path.stem, split=_LOOSE, stems={stem: clip}, mixture=None)
+                _Source(Track(name=clip.path.stem, split="", stems={stem: clip}, mixture=None), is_loose=True)
                 for clip in dataset.loose.get(stem, ())
             ],
             weight,
