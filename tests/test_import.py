@@ -231,6 +231,11 @@ def test_mdx23c_is_read_with_its_yaml(tmp_path: Path) -> None:
         (("act: gelu", "act: elu1"), r"model\.ckpt: with the values of its YAML: .*activation must be"),
         (("dim_f: 256", "dim_f: many"), r"model\.ckpt: "),
         (("audio:", "sound:"), "'audio' is missing"),
+        (("audio:", "audio: null\nsound:"), "audio is None: names with values expected"),
+        (("training:", "training: null\nlearning:"), "'training' of its YAML is None: names with values expected"),
+        (("[Vocals, Lead Guitar, Bass, Other]", "Vocals"), "'instruments' of its YAML is 'Vocals': a list expected"),
+        (("[Vocals, Lead Guitar, Bass, Other]", "[]"), "it names no instruments"),
+        (("dim_f: 256", "dim_f: 256.0"), "n_bins must be a whole number, is 256.0"),
         (("!!python/tuple", "!!python/object/apply:os.getcwd"), r"config\.yaml: not a plain YAML file"),
         ((MDX23C, "just text"), r"config\.yaml: .*holds no names with values"),
         ((MDX23C, "a: [1"), r"config\.yaml: not a plain YAML file"),
@@ -272,6 +277,27 @@ def test_a_bsrnn_with_other_bands_or_layers_is_refused(tmp_path: Path) -> None:
     one_way = {key: tensor for key, tensor in state.items() if not key.endswith("_reverse")}
     with pytest.raises(ModelError, match=r"not those of a BSRNN:\n  16 missing"):
         load_reference(saved(tmp_path / "x.ckpt", one_way))
+
+
+@pytest.mark.parametrize(("name", "value"), [("group_num", 2), ("mask_ctxt", 1), ("subtract_last_trgt", True)])
+def test_a_bsrnn_of_another_kind_that_its_shapes_do_not_show_is_refused(
+    name: str, value: object, tmp_path: Path
+) -> None:
+    content = {
+        "state_dict": {key: torch.from_numpy(values) for key, values in reference.golden_state("bsrnn_tiny").items()},
+        "hyper_parameters": {"group_num": 1, "mask_ctxt": 0, "cfg_optim": Hyperparameters(3)},
+    }
+    imported = load_reference(saved(tmp_path / "x.ckpt", content))
+    assert imported.assumed == {"subtract_last_trgt": False, "sample_rate": 44100}
+    content["hyper_parameters"][name] = value
+    with pytest.raises(ModelError, match=rf"x\.ckpt: a BSRNN with {name} {value}: only \w+ is known"):
+        load_reference(saved(tmp_path / "x.ckpt", content))
+
+
+def test_what_a_file_does_not_say_of_its_network_is_printed(tmp_path: Path) -> None:
+    state = {key: torch.from_numpy(values) for key, values in reference.golden_state("bsrnn_tiny").items()}
+    output = run("import", str(saved(tmp_path / "x.ckpt", state)), "--stem", "vocals", "-o", str(tmp_path / "m"))
+    assert "the file does not say, and was taken to have: group_num 1, mask_ctxt 0, " in output
 
 
 def test_two_networks_in_one_file_are_refused(tmp_path: Path) -> None:

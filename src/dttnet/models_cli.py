@@ -172,6 +172,9 @@ def import_(file: Path, *, config: Path | None, stems: tuple[str, ...] | None, o
     click.echo(f"{result.path}: {_facts(result.card, result.path)}")
     click.echo(f"  {result.report}")
     click.echo(f"  source sha256: {result.card.source_sha256}")
+    if result.assumed:
+        values = ", ".join(f"{name} {value}" for name, value in result.assumed.items())
+        click.echo(f"  the file does not say, and was taken to have: {values}")
     if result.published is not None:
         click.echo(f"  recognised as {result.published.file}")
     click.echo(f"  licence: {result.card.licence}; training data: {result.card.training_data}")

@@ -59,11 +59,12 @@ def load_network(path: Path) -> tuple[nn.Module, NetworkCard]:
     return network.eval(), card
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors by name of a safetensors file, or of a checkpoint: of its state dict, if that is an entry of it."""
+def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors by name of a safetensors file, or of a checkpoint: of its state dict, if that is an entry of it; and
+    the plain hyper-parameters that Lightning keeps beside them, empty if there are none."""
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return load_file(path), {}
         _refuse_programs(path)
         content = torch.load(path, map_location="cpu", pickle_module=_SafePickle, weights_only=False)
     except ModelError:
@@ -73,6 +74,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # torch raises whatever the damaged bytes lead to
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{path}: not a checkpoint that torch can read, or damaged ({reason})") from error
+    stored = content.get("hyper_parameters") if isinstance(content, Mapping) else None
+    hyper_parameters = dict(stored) if isinstance(stored, Mapping) else {}
     for key in ("state_dict", "state", "model", "model_state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -83,7 +86,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     )
     if not tensors:
         raise ModelError(f"{path}: holds no tensors by name; give a Lightning checkpoint or a state dict")
-    return tensors
+    return tensors, hyper_parameters
 
 
 def _refuse_programs(path: Path) -> None:

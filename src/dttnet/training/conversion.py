@@ -21,7 +21,7 @@ from dttnet.nn.build import build_network
 from dttnet.store import PUBLISHED_LICENCE, PUBLISHED_TRAINING_DATA, Published, file_sha256, published
 from dttnet.training.checkpoint import read_state_dict
 from dttnet.training.export import ParityReport, export
-from dttnet.training.importers import Description, Importer
+from dttnet.training.importers import Description, Importer, instruments
 from dttnet.training.importers.bsrnn import BSRNN
 from dttnet.training.importers.dttnet import DTTNET
 from dttnet.training.importers.tfc_tdf_unet_v3 import TFC_TDF_UNET_V3
@@ -36,6 +36,7 @@ class Imported:
     Attributes:
         n_frames: Frames per chunk in training.
         stems: What its configuration file says it separates, in the order of its outputs; empty if there is none.
+        assumed: What neither the shapes nor the file say of it, in the other program's names, and the values taken.
     """
 
     network: nn.Module
@@ -43,6 +44,7 @@ class Imported:
     transform: Transform
     n_frames: int
     stems: tuple[str, ...]
+    assumed: Mapping[str, Any]
 
 
 def load_reference(path: Path, *, config: Path | None = None) -> Imported:
@@ -56,30 +58,36 @@ def load_reference(path: Path, *, config: Path | None = None) -> Imported:
             message lists what is missing, unexpected or of the wrong shape.
     """
     settings = _read_yaml(config) if config is not None else {}
-    importer, state = _recognise(read_state_dict(path), path)
+    tensors, hyper_parameters = read_state_dict(path)
+    importer, state = _recognise(tensors, path)
+    for name, value in importer.plain.items():
+        if hyper_parameters.get(name, value) != value:
+            raise ModelError(f"{path}: a {importer.title} with {name} {hyper_parameters[name]}: only {value} is known")
     found = importer.describe(state, settings, path)
     network = build_network(found.config)
     _check_tensors(network, found, importer.title, path)
     # Half-precision files become float32.
-    tensors = {name: value.float() if value.is_floating_point() else value for name, value in found.state.items()}
+    weights = {name: value.float() if value.is_floating_point() else value for name, value in found.state.items()}
     # Counters of batches steer nothing in evaluation, and some published files lack them.
-    network.load_state_dict(network.state_dict() | tensors)
+    network.load_state_dict(network.state_dict() | weights)
     return Imported(
         network=network.eval(),
         config=found.config,
         transform=found.transform,
         n_frames=found.n_frames,
-        stems=_stems(settings),
+        stems=tuple(re.sub(r"\W+", "_", str(name).lower()) for name in instruments(settings, path)),
+        assumed={name: value for name, value in importer.plain.items() if name not in hyper_parameters},
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """What `convert` made."""
+    """What `convert` made. `assumed`: see `Imported`."""
 
     path: Path
     card: NetworkCard
     report: ParityReport
+    assumed: Mapping[str, Any]
     published: Published | None
 
 
@@ -116,7 +124,7 @@ def convert(path: Path, stems: Sequence[str] | None, folder: Path, *, config: Pa
     )
     target = folder / f"{'-'.join(stems)}.onnx"
     report = export(imported.network, card, target)
-    return Conversion(path=target, card=card, report=report, published=known)
+    return Conversion(path=target, card=card, report=report, assumed=imported.assumed, published=known)
 
 
 def _recognise(state: Mapping[str, Tensor], path: Path) -> tuple[Importer, dict[str, Tensor]]:
@@ -180,12 +188,3 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
     if not isinstance(content, Mapping):
         raise ModelError(f"{path}: not the configuration of a network: it holds no names with values")
     return content
-
-
-def _stems(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    training = settings.get("training")
-    if not isinstance(training, Mapping):
-        return ()
-    target = training.get("target_instrument")
-    instruments = [target] if target else training.get("instruments") or []
-    return tuple(re.sub(r"\W+", "_", str(instrument).lower()) for instrument in instruments)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +48,30 @@ class Importer:
         anchor: What the name of one tensor ends in, whatever a wrapper put before it.
         describe: From the tensors by their names, the configuration file (empty if there is none) and the path of the
             checkpoint, which is for messages.
+        plain: Hyper-parameters of the other program that the shapes do not show, and the one value that is known here.
     """
 
     title: str
     anchor: str
     describe: Callable[[Mapping[str, Tensor], Mapping[str, Any], Path], Description]
+    plain: Mapping[str, Any] = field(default_factory=dict)
+
+
+def instruments(settings: Mapping[str, Any], path: Path) -> list[Any]:
+    """What the YAML beside a checkpoint says that the network separates, in the order of its outputs; may be empty.
+
+    Raises:
+        ModelError: It says it in another form than it should.
+    """
+    training = settings.get("training", {})
+    if not isinstance(training, Mapping):
+        raise ModelError(f"{path}: the entry 'training' of its YAML is {training!r}: names with values expected")
+    if training.get("target_instrument"):
+        return [training["target_instrument"]]
+    names = training.get("instruments", [])
+    if not isinstance(names, list):
+        raise ModelError(f"{path}: the entry 'instruments' of its YAML is {names!r}: a list expected")
+    return names
 
 
 class Shapes:

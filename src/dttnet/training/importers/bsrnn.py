@@ -98,4 +98,9 @@ def _infer_config(state: Mapping[str, Tensor], path: Path) -> BSRNNConfig:
         raise ModelError(f"{path}: the shapes are not those of a BSRNN: {error}") from error
 
 
-BSRNN = Importer(title="BSRNN", anchor="BN.0.0.weight", describe=_describe)
+BSRNN = Importer(
+    title="BSRNN",
+    anchor="BN.0.0.weight",
+    describe=_describe,
+    plain={"group_num": 1, "mask_ctxt": 0, "subtract_last_trgt": False, "sample_rate": 44100},
+)

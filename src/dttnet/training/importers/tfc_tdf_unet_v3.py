@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dttnet.config import TFCTDFUNetConfig, Transform
 from dttnet.errors import ModelError
-from dttnet.training.importers import Description, Importer, rename
+from dttnet.training.importers import Description, Importer, instruments, rename
 
 # Reference name -> our name, in this order.
 _NAMES = (
@@ -42,7 +42,7 @@ def _describe(state: Mapping[str, Tensor], settings: Mapping[str, Any], path: Pa
             f"{path}: a TFC-TDF UNet v3, whose transform the file does not tell: give its YAML too (--config FILE)"
         )
     try:
-        config, transform, n_frames = _read(settings)
+        config, transform, n_frames = _read(settings, len(instruments(settings, path)))
     except ModelError as error:
         raise ModelError(f"{path}: with the values of its YAML: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
@@ -58,8 +58,13 @@ def _describe(state: Mapping[str, Tensor], settings: Mapping[str, Any], path: Pa
     )
 
 
-def _read(settings: Mapping[str, Any]) -> tuple[TFCTDFUNetConfig, Transform, int]:
-    audio, model, training = settings["audio"], settings["model"], settings["training"]
+def _read(settings: Mapping[str, Any], n_stems: int) -> tuple[TFCTDFUNetConfig, Transform, int]:
+    audio, model = settings["audio"], settings["model"]
+    for name, section in (("audio", audio), ("model", model)):
+        if not isinstance(section, Mapping):
+            raise ValueError(f"{name} is {section!r}: names with values expected")
+    if not n_stems:
+        raise ValueError("it names no instruments")
     if list(model["scale"]) != [2, 2]:
         raise ValueError(f"scale is {model['scale']}: only [2, 2] is known")
     if model["norm"] not in _NORMS:
@@ -67,7 +72,7 @@ def _read(settings: Mapping[str, Any]) -> tuple[TFCTDFUNetConfig, Transform, int
     config = TFCTDFUNetConfig(
         n_bins=audio["dim_f"],
         n_audio_channels=audio["num_channels"],
-        n_stems=1 if training.get("target_instrument") else len(training["instruments"]),
+        n_stems=n_stems,
         n_channels=model["num_channels"],
         growth=model["growth"],
         n_scales=model["num_scales"],
