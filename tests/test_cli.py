@@ -334,7 +334,7 @@ def test_a_full_disk_is_a_failure_that_leaves_nothing(four_stems: Path, make_aud
         (["a.wav", "--format", "mp4"], "'mp4' is not one of"),
         (["a.wav", "--stems", "piano"], "has no stem 'piano': it has vocals, drums, bass, other"),
         (["a.wav", "--two-stems", "piano"], "has no stem 'piano'"),
-        (["a.wav", "--stems", ""], "has no stem ''"),
+        (["a.wav", "--stems", ""], "'': give names, separated by commas"),
         (["a.wav", "--two-stems", "vocals", "--stems", "drums"], "give --two-stems or --stems, not both"),
         (["a.wav", "--rest"], "--rest goes with --stems"),
         (["a.wav", "--format", "flac", "--float32"], "flac files hold no floating point samples"),
