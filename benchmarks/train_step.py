@@ -34,7 +34,6 @@ class Way:
     compiled: bool = False
     channels_last: bool = False
     fused: bool = False
-    tf32: bool = False
 
 
 def ways(device: torch.device) -> list[Way]:
@@ -44,15 +43,14 @@ def ways(device: torch.device) -> list[Way]:
             Way(name="bfloat16", dtype=torch.bfloat16),
             Way(name="compiled float32", compiled=True),
         ]
-    best = {"fused": True, "tf32": True}
     return [
         Way(name="eager float16", dtype=torch.float16),
         Way(name="eager float32"),
-        Way(name="float16, fused optimiser", dtype=torch.float16, **best),
-        Way(name="bfloat16, fused optimiser", dtype=torch.bfloat16, **best),
-        Way(name="bfloat16, channels last, fused", dtype=torch.bfloat16, channels_last=True, **best),
-        Way(name="bfloat16, compiled, fused", dtype=torch.bfloat16, compiled=True, **best),
-        Way(name="float16, compiled, fused", dtype=torch.float16, compiled=True, **best),
+        Way(name="float16, fused optimiser", dtype=torch.float16, fused=True),
+        Way(name="bfloat16, fused optimiser", dtype=torch.bfloat16, fused=True),
+        Way(name="bfloat16, channels last, fused", dtype=torch.bfloat16, channels_last=True, fused=True),
+        Way(name="bfloat16, compiled, fused", dtype=torch.bfloat16, compiled=True, fused=True),
+        Way(name="float16, compiled, fused", dtype=torch.float16, compiled=True, fused=True),
         Way(
             name="bfloat16, compiled, channels last, fused",
             dtype=torch.bfloat16,
@@ -89,7 +87,6 @@ class Step:
             if self.way.dtype is not None
             else contextlib.nullcontext()
         )
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = self.way.tf32
         torch.backends.cudnn.benchmark = True
         packed = self.transform.pack(mixture)
         if self.way.channels_last:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dttnet.errors import UsageError
 from dttnet.training.loader import Order, ResumableLoader
 
 
@@ -26,10 +27,13 @@ def loader(order: Order, n_workers: int = 0) -> ResumableLoader:
 
 def test_two_processes_see_together_what_one_sees() -> None:
     alone = [batch.tolist() for batch in loader(Order(n_batches=5, batch_size=4))]
-    pairs = zip(
-        *(loader(Order(n_batches=5, batch_size=2, rank=rank, world_size=2)) for rank in range(2)), strict=True
-    )
+    pairs = zip(*(loader(Order(n_batches=5, batch_size=4, rank=rank, world_size=2)) for rank in range(2)), strict=True)
     assert [[*first.tolist(), *second.tolist()] for first, second in pairs] == alone
+
+
+def test_a_batch_that_cannot_be_shared_equally_is_refused() -> None:
+    with pytest.raises(UsageError, match="batch_size is 4: 3 devices cannot share it equally"):
+        Order(n_batches=5, batch_size=4, world_size=3)
 
 
 @pytest.mark.parametrize("n_workers", [0, 2])

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 
 from conftest import noise
+from dttnet.config import NetworkCard
 from dttnet.dataset import STEMS
 from dttnet.errors import DttnetError, ModelError, UsageError
 from dttnet.runtime.onnx import read_card
 from dttnet.separator import Separator
 from dttnet.training.curve import read_metrics
 from dttnet.training.data import Examples
+from dttnet.training.distributed import SyncBatchNorm
 from dttnet.training.experiment import load_experiment, read_experiment
 from dttnet.training.release import release
 from dttnet.training.start import find_checkpoint, find_start, read_checkpoint
-from dttnet.training.task import level_db, rate_share
+from dttnet.training.task import Task, level_db, rate_share
 from dttnet.training.trainer import FitReport, Root, fit
 
 CONFIG = """
@@ -119,10 +125,12 @@ def test_a_run_leaves_what_a_person_needs(tmp_path: Path, train: Callable[..., F
     assert (report.step, report.interrupted) == (8, False)
     assert report.best is not None
     assert report.best_usdr is not None
-    assert find_checkpoint(run) == report.best
+    best = find_checkpoint(run)
+    assert best.name == f"best-{read_checkpoint(best).step}-{report.best_usdr:.4f}.ckpt"
+    assert np.mean(list(read_checkpoint(best).usdr.values())) == pytest.approx(report.best_usdr, abs=1e-5)  # float32
     assert read_experiment((run / "config.yaml").read_text(), "config.yaml").steps == 8
     validated = [row for row in metrics(run) if row.get("val/usdr")]
-    assert [row["step"] for row in validated] == ["3", "7"]
+    assert [row["step"] for row in validated] == ["4", "8"]
     assert float(validated[-1]["val/usdr"]) == pytest.approx(
         np.mean([float(validated[-1][f"val/usdr_{stem}"]) for stem in STEMS]), abs=1e-5
     )  # printed digits of float32
@@ -171,6 +179,48 @@ def test_a_stopped_run_goes_on_exactly_from_there(
     assert_same(tmp_path / "whole", tmp_path / "parts")
 
 
+def test_a_validation_that_was_stopped_is_made_up_for(
+    tmp_path: Path, train: Callable[..., FitReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train("whole")
+    validate = Task.validation_step
+
+    def stop_in_the_middle(task: Task, number: int, index: int) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        validate(task, number, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Task, "validation_step", stop_in_the_middle)
+        stopped = train("parts")
+    assert (stopped.step, stopped.interrupted, stopped.best) == (4, True, None)
+    train("parts")
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+    assert find_checkpoint(tmp_path / "parts").name == find_checkpoint(tmp_path / "whole").name
+    assert read_metrics(tmp_path / "parts")["val/usdr"] == read_metrics(tmp_path / "whole")["val/usdr"]
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="signals to a group of processes are POSIX")
+def test_a_signal_to_all_processes_lets_the_workers_end_the_step(
+    tmp_path: Path, train: Callable[..., FitReport], songs: Path
+) -> None:
+    train("whole", "steps=1")  # writes the configuration
+    command = [sys.executable, "-m", "dttnet", "train", str(tmp_path / "tiny.yaml"), "--data", str(songs)]
+    options = ["-o", str(tmp_path / "run"), "steps=100000", "save_every=1", "hardware.n_workers=1"]
+    options += ["validation.every=100000"]
+    with subprocess.Popen(
+        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
+        while process.poll() is None and not checkpoint.exists():  # until it trains
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "the same command goes on from step" in errors
+    step = read_checkpoint(checkpoint).step
+    assert f"from step {step}" in errors
+
+
 def test_two_processes_train_as_one_with_twice_the_batch(
     tmp_path: Path, train: Callable[..., FitReport], songs: Path
 ) -> None:
@@ -178,7 +228,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(
     options = ["steps=3", "optimizer.eps=1e-2", "optimizer.rate=1e-2"]
     train("one", *options, "batch_size=4")
     command = [sys.executable, "-m", "dttnet", "train", str(tmp_path / "tiny.yaml"), "--data", str(songs)]
-    devices = ["hardware.devices=2", "hardware.strategy=ddp"]
+    devices = ["batch_size=4", "hardware.devices=2", "hardware.strategy=ddp"]
     result = subprocess.run(
         [*command, "-o", str(tmp_path / "two"), *options, *devices],
         capture_output=True,
@@ -200,10 +250,32 @@ def test_two_processes_train_as_one_with_twice_the_batch(
     assert validated[0] == pytest.approx(validated[1], abs=1e-3)  # dB, of weights that differ by rounding
 
 
-def test_the_average_is_validated_saved_and_exported(tmp_path: Path, train: Callable[..., FitReport]) -> None:
-    train("run")
-    last = contents(tmp_path / "run")
+def test_the_average_is_validated_saved_and_exported(
+    tmp_path: Path, train: Callable[..., FitReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = "network.first.0.weight"
+    steps: list[torch.Tensor] = []
+    validated: list[torch.Tensor] = []
+    train_step, validate = Task.training_step, Task.validation_step
+
+    def watch_training(task: Task, batch: dict[str, torch.Tensor], index: int) -> torch.Tensor:
+        steps.append(task.state_dict()[name].clone())  # before this step
+        return train_step(task, batch, index)
+
+    def watch_validation(task: Task, number: int, index: int) -> None:
+        validated.append(task.state_dict()[name].clone())
+        validate(task, number, index)
+
+    monkeypatch.setattr(Task, "training_step", watch_training)
+    monkeypatch.setattr(Task, "validation_step", watch_validation)
+    train("run", "steps=4")
+    last = contents(tmp_path / "run")
+    average = steps[1]  # after the first step
+    for n, weights in enumerate([steps[2], steps[3], last[f"weights.{name}"]], 1):
+        decay = min(0.9, (1 + n) / (10 + n))
+        average = decay * average + (1 - decay) * weights
+    torch.testing.assert_close(last[f"average.{name}"], average)
+    assert torch.equal(validated[0], last[f"average.{name}"])
     assert not torch.equal(last[f"average.{name}"], last[f"weights.{name}"])
     released = release(tmp_path / "run", tmp_path / "model", which="last", licence="CC0-1.0")
     exported = find_start(str(released.path))
@@ -265,6 +337,15 @@ def test_a_run_of_another_experiment_is_not_continued(tmp_path: Path, train: Cal
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").read_bytes() == before
 
 
+def test_the_best_of_another_experiment_is_not_left_beside_ours(
+    tmp_path: Path, train: Callable[..., FitReport]
+) -> None:
+    train("run", "steps=4")
+    (tmp_path / "run" / "checkpoints" / "last.ckpt").unlink()  # as if it was killed before the first
+    with pytest.raises(UsageError, match="holds a run of another experiment"):
+        train("run", "steps=4", "seed=3")
+
+
 def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path, train: Callable[..., FitReport]) -> None:
     (tmp_path / "holiday").mkdir()
     (tmp_path / "holiday" / "photo.jpg").write_text("mine")
@@ -317,6 +398,61 @@ def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path, make: Callable[[P
     make(path)
     with pytest.raises(DttnetError, match=f"other.ckpt: {message}"):
         read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "clip", "fused"),
+    [
+        ("cuda", Precision(), None, True),
+        ("cuda", Precision(), 1.0, True),
+        ("cuda", MixedPrecision("bf16-mixed", "cpu"), None, True),
+        ("cuda", MixedPrecision("bf16-mixed", "cpu"), 1.0, False),
+        ("cpu", Precision(), None, False),
+    ],
+)
+def test_the_fused_optimizer_is_used_where_it_may_be(
+    monkeypatch: pytest.MonkeyPatch, device: str, precision: Precision, clip: float | None, fused: bool
+) -> None:
+    experiment = load_experiment("quick", ["gradient_clip=" + ("null" if clip is None else str(clip))])
+    card = NetworkCard(
+        stems=STEMS,
+        transform=experiment.transform_config,
+        n_frames=64,
+        frame_multiple=8,
+        licence="",
+        training_data="",
+    )
+    task = Task(experiment, torch.nn.Linear(2, 2), card)
+    trainer = SimpleNamespace(precision_plugin=precision, strategy=SimpleNamespace(root_device=torch.device(device)))
+    monkeypatch.setattr(Task, "trainer", trainer)
+    made: dict[str, object] = {}
+
+    def make(parameters: Iterable[torch.nn.Parameter], **options: object) -> torch.optim.AdamW:
+        made.update(options)
+        return torch.optim.AdamW(parameters)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dttnet.training.task.OPTIMIZERS", {"adamw": make})
+        task.configure_optimizers()
+    assert made["fused"] is fused
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_synchronised_normalisation_of_one_process_is_the_usual_one(tmp_path: Path, kind: torch.dtype) -> None:
+    usual = torch.nn.BatchNorm2d(3)
+    ours = SyncBatchNorm().apply(copy.deepcopy(usual))
+    x = torch.randn(2, 3, 8, 64, generator=torch.Generator().manual_seed(0)).to(kind)
+    torch.distributed.init_process_group("gloo", init_method=(tmp_path / "meeting").as_uri(), rank=0, world_size=1)
+    try:
+        out, expected = ours(x), usual(x.float())
+    finally:
+        torch.distributed.destroy_process_group()
+    assert out.dtype == kind
+    # The input's and output's own rounding.
+    tolerance = 1e-5 if kind is torch.float32 else 2e-2
+    torch.testing.assert_close(out.float(), expected, atol=tolerance, rtol=tolerance)
+    torch.testing.assert_close(ours.running_var, usual.running_var)
+    assert type(SyncBatchNorm().revert(ours)) is torch.nn.BatchNorm2d
 
 
 def test_the_rate_follows_its_schedule() -> None:

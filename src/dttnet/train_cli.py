@@ -57,7 +57,7 @@ def train(
     if result.best is not None and result.best_usdr is not None:
         click.echo(f"{run}: best uSDR {result.best_usdr:.2f} dB ({result.best.name})")
     if result.interrupted:
-        click.echo(f"{run}: stopped at step {result.step}; the same command goes on from there", err=True)
+        click.echo(f"{run}: stopped; the same command goes on from step {result.step}", err=True)
         sys.exit(exit_codes.INTERRUPTED)
     click.echo(f"{run}: {result.step} steps done. Next: dttnet export {run} -o MODEL")
 

@@ -53,22 +53,35 @@ class MovingAverage(WeightAveraging):
 
 
 class LastCheckpoint(Checkpoint):
-    """`last.ckpt`: every so many steps, at the end, and when somebody asks the run to stop (Ctrl-C, SIGTERM).
+    """`last.ckpt`: every so many steps, around validations, at the end, and when somebody asks the run to stop.
 
-    The first such signal lets the step come to its end, so that the run goes on exactly from there, and raises
-    `Stopped`; the second stops at once.
+    The first Ctrl-C or SIGTERM lets the step come to its end (or the track that is being validated), saves, and raises
+    `Stopped`; the second stops at once. What was saved before a validation that did not come to its end makes up for it
+    when the run goes on.
+
+    Attributes:
+        interrupted: Somebody asked.
     """
 
-    def __init__(self, path: Path, *, every: int) -> None:
+    def __init__(self, path: Path, *, every: int, report: Report) -> None:
         self.path = path
-        self._interrupted = False
+        self.interrupted = False
         self._every = every
+        self._report = report
         self._previous: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._previous[number] = signal.signal(number, self._interrupt)
+        assert isinstance(pl_module, Task)
+        step = trainer.global_step
+        is_due = step > 0 and step % pl_module.experiment.validation.every == 0 and trainer.val_dataloaders is not None
+        if is_due and pl_module.validated_step != step:
+            # As `lightning.pytorch.loops.training_epoch_loop` does after a step.
+            trainer.validating = True
+            trainer.fit_loop.epoch_loop.val_loop.run()
+            trainer.training = True
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         for number, handler in self._previous.items():
@@ -76,10 +89,11 @@ class LastCheckpoint(Checkpoint):
         self._previous.clear()
 
     def _interrupt(self, number: int, _: FrameType | None) -> None:
-        if self._interrupted:
+        if self.interrupted:
             signal.signal(number, self._previous[signal.Signals(number)])
             raise KeyboardInterrupt
-        self._interrupted = True
+        self.interrupted = True
+        self._report("stopping; once more stops at once, and loses what was not saved")
 
     def on_train_batch_end(
         self,
@@ -89,20 +103,47 @@ class LastCheckpoint(Checkpoint):
         batch: Any,
         batch_idx: int,
     ) -> None:
+        assert isinstance(pl_module, Task)
         loader = trainer.train_dataloader
         assert isinstance(loader, ResumableLoader)
         loader.n_used = trainer.global_step * trainer.accumulate_grad_batches
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
-        stop = self._interrupted
-        if trainer.world_size > 1:
-            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
         step = trainer.global_step
-        if stop or step % self._every == 0 or step == trainer.max_steps:
-            trainer.save_checkpoint(self.path)
+        stop = self._is_asked_to_stop(trainer)
+        every = (self._every, pl_module.experiment.validation.every)
+        if stop or step == trainer.max_steps or any(step % interval == 0 for interval in every):
+            self._save(trainer)
         if stop:
             # Not `trainer.should_stop`: that would validate first.
-            raise Stopped(f"stopped at step {step}")
+            raise Stopped
+
+    def on_validation_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if self._is_asked_to_stop(trainer):
+            raise Stopped
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._save(trainer)  # with the scores
+
+    def _is_asked_to_stop(self, trainer: L.Trainer) -> bool:
+        if trainer.world_size == 1:
+            return self.interrupted
+        return trainer.strategy.reduce_boolean_decision(self.interrupted, all=False)
+
+    def _save(self, trainer: L.Trainer) -> None:
+        # Beside the old one, which is the only way back until the new one is whole.
+        partial = self.path.with_name(f".{self.path.name}")
+        trainer.save_checkpoint(partial)
+        if trainer.is_global_zero:
+            partial.replace(self.path)
 
 
 class Guard(Callback):
@@ -130,7 +171,8 @@ class Guard(Callback):
         self._n += 1
         if self._n < self._every and trainer.global_step > 1:
             return
-        mean = float(self._sum) / self._n
+        # Of all processes, so that they all come to the same decision.
+        mean = float(trainer.strategy.reduce(self._sum / self._n, reduce_op="mean"))
         self._sum, self._n = None, 0
         step = trainer.global_step
         if not np.isfinite(mean):

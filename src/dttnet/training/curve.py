@@ -33,7 +33,7 @@ def read_metrics(run: Path) -> dict[str, list[tuple[int, float]]]:
             continue
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
-                step = int(row["step"]) + 1
+                step = int(float(row["step"]))
                 if end is not None and step > end:
                     break
                 for name, value in row.items():

@@ -1,12 +1,12 @@
-"""Batch normalisation over the batches of all processes, on any device.
+"""Batch normalisation over the batches of all processes, on CPUs.
 
-torch's own runs on GPUs only; this one is for processes on CPUs, and so that the whole way can be tested without a GPU.
+torch's own runs on GPUs only, and is used there; with this one the whole way works, and is tested, without a GPU.
 """
 
 from __future__ import annotations
 
 import torch
-from lightning.pytorch.plugins.layer_sync import LayerSync, TorchSyncBatchNorm
+from lightning.pytorch.plugins.layer_sync import LayerSync
 from torch import Tensor, distributed, nn
 from torch.distributed.nn.functional import all_reduce
 
@@ -18,6 +18,8 @@ class _SyncBatchNorm2d(nn.BatchNorm2d):
         """(B, C, T, F) -> the same shape."""
         if not self.training or not distributed.is_initialized():
             return super().forward(x)
+        # Sums of millions of numbers need float32, whatever the precision around.
+        kind, x = x.dtype, x.float()
         count = x.new_full((1,), x.numel() / x.shape[1])
         # With gradients: a process's input moves the statistics of all.
         own = torch.cat([x.sum((0, 2, 3)), x.square().sum((0, 2, 3)), count])
@@ -35,18 +37,13 @@ class _SyncBatchNorm2d(nn.BatchNorm2d):
             self.num_batches_tracked += 1
         scale = self.weight * (variance + self.eps).rsqrt()
         shift = self.bias - mean * scale
-        return x * scale[:, None, None] + shift[:, None, None]
+        return (x * scale[:, None, None] + shift[:, None, None]).to(kind)
 
 
 class SyncBatchNorm(LayerSync):
-    """For Lightning's `plugins`: torch's layer on GPUs, ours elsewhere. The names in the checkpoints stay."""
-
-    def __init__(self) -> None:
-        self._on_gpu = TorchSyncBatchNorm()
+    """For Lightning's `plugins`. The names in the checkpoints stay."""
 
     def apply(self, model: nn.Module) -> nn.Module:
-        if next(model.parameters()).device.type == "cuda":
-            return self._on_gpu.apply(model)
         for module in model.modules():
             if type(module) is nn.BatchNorm2d:
                 module.__class__ = _SyncBatchNorm2d
@@ -56,4 +53,4 @@ class SyncBatchNorm(LayerSync):
         for module in model.modules():
             if type(module) is _SyncBatchNorm2d:
                 module.__class__ = nn.BatchNorm2d  # type: ignore[assignment]
-        return self._on_gpu.revert(model)
+        return model

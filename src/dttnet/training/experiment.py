@@ -38,9 +38,10 @@ class OptimizerConfig:
         rate: Learning rate.
         weight_decay: None is the library's default (0.01 for AdamW, 0 for Adam).
         eps: Of the denominator.
-        schedule: "constant", "exponential" (times `decay` every `decay_every` steps) or "cosine" (down to
-            `final_share` of the rate at the last step).
+        schedule: "constant", "exponential" or "cosine".
         warmup: Steps in which the rate rises from zero.
+        decay, decay_every: For "exponential": times `decay` every so many steps.
+        final_share: For "cosine": what is left of the rate at the last step.
     """
 
     kind: str = "adamw"
@@ -95,18 +96,18 @@ class ValidationConfig:
 
 @dataclass
 class HardwareConfig:
-    """How a run uses the machine. May change when a run goes on; the number of processes and the precision change
-    the rounding, everything else nothing.
+    """How a run uses the machine. May change when a run goes on: devices and precision change the rounding, everything
+    else nothing.
 
     Attributes:
         accelerator: "auto", "cpu", "gpu", "mps", as Lightning names them.
-        devices: Per machine; 0 is all there are.
+        devices: Per machine; 0 is all there are (on a CPU: one process).
         n_nodes: Machines.
         strategy: Lightning's; "auto" is DDP for several devices.
         precision: "float32", "float16" or "bfloat16" (mixed); "auto" is float16 on a CUDA GPU and float32 elsewhere.
-        n_workers: Processes that make examples, per device; 0 makes them in the training process.
+        n_workers: Processes that make examples, per device; 0 makes them in the training process. None is all
+            processors that a GPU can have to itself, and one on a CPU.
         compile: Run the network through torch.compile.
-        sync_batchnorm: Batch normalisation over the batches of all devices.
         threads: Of the CPU, for torch; None leaves it to torch.
     """
 
@@ -115,9 +116,8 @@ class HardwareConfig:
     n_nodes: int = 1
     strategy: str = "auto"
     precision: str = "auto"
-    n_workers: int = 2
+    n_workers: int | None = None
     compile: bool = False
-    sync_batchnorm: bool = True
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -127,7 +127,10 @@ class HardwareConfig:
         )
         _require(self.devices >= 0, f"hardware.devices is {self.devices}: give 0 (all) or more")
         _require(self.n_nodes >= 1, f"hardware.n_nodes is {self.n_nodes}: give at least 1")
-        _require(self.n_workers >= 0, f"hardware.n_workers is {self.n_workers}: it must not be negative")
+        _require(
+            self.n_workers is None or self.n_workers >= 0,
+            f"hardware.n_workers is {self.n_workers}: it must not be negative",
+        )
         _require(
             self.threads is None or self.threads >= 1, f"hardware.threads is {self.threads}: give at least 1, or null"
         )
@@ -147,8 +150,9 @@ class Experiment:
             follow from the transform and the stems. Empty takes stems, transform and network of the model that training
             starts from.
         n_frames: Frames per example.
-        batch_size: Examples per device and step.
+        batch_size: Examples of all devices together: each gets an equal share.
         accumulate: So many batches make one step of the optimiser.
+        sync_batchnorm: Batch normalisation over the shares of all devices; otherwise each over its own.
         steps: Steps of the optimiser.
         gradient_clip: Largest norm of the gradients; None does not clip.
         ema_decay: Of the moving average of the weights, which is what is validated, saved and exported; None is no
@@ -168,6 +172,7 @@ class Experiment:
     n_frames: int = 256
     batch_size: int = 8
     accumulate: int = 1
+    sync_batchnorm: bool = True
     steps: int = 100_000
     gradient_clip: float | None = None
     ema_decay: float | None = None
@@ -183,6 +188,7 @@ class Experiment:
     def __post_init__(self) -> None:
         for name in ("n_frames", "batch_size", "accumulate", "steps", "log_every", "save_every"):
             _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}: give at least 1")
+        _require(self.seed >= 0, f"seed is {self.seed}: it must not be negative")
         _require(
             self.ema_decay is None or 0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}: give 0 to 1, or null"
         )
@@ -193,6 +199,11 @@ class Experiment:
         _require(bool(self.stems), "stems is empty: name what the network gives, such as stems=[vocals]")
         unknown = [stem for stem in self.stems if stem not in self.mixture_stems]
         _require(not unknown, f"stems has {', '.join(unknown)}, but mixture_stems are {', '.join(self.mixture_stems)}")
+        _require(
+            not self.loss.consistent or set(self.stems) == set(self.mixture_stems),
+            f"loss.consistent makes the stems add up to the mixture, but {', '.join(self.stems)} are not all of it "
+            f"({', '.join(self.mixture_stems)}): set loss.consistent=false",
+        )
         known = {"n_bins": self.transform_config.n_bins, "n_stems": len(self.stems)}
         if self.network.get("architecture") == BSRNNConfig.architecture:
             known["sample_rate"] = self.transform_config.sample_rate
@@ -227,7 +238,7 @@ class Experiment:
         return OmegaConf.to_yaml(OmegaConf.structured(self))
 
 
-MAY_CHANGE = ("description", "steps", "log_every", "save_every", "validation", "hardware")
+MAY_CHANGE = ("base", "description", "steps", "log_every", "save_every", "validation", "hardware")
 """What may differ when a run goes on: the rest decides which weights come out."""
 
 
@@ -268,10 +279,12 @@ def read_experiment(text: str, origin: str) -> Experiment:
 def differences(old: Experiment, new: Experiment) -> list[str]:
     """What differs between two experiments and decides which weights come out, as "key: old -> new"."""
     before, after = dataclasses.asdict(old), dataclasses.asdict(new)
+    # The length of a cosine is the number of steps.
+    free = set(MAY_CHANGE) - ({"steps"} if new.optimizer.schedule == "cosine" else set())
     return [
         f"{name}: {before[name]} -> {after[name]}"
         for name in before
-        if name not in (*MAY_CHANGE, "base") and before[name] != after[name]
+        if name not in free and before[name] != after[name]
     ]
 
 

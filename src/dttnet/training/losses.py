@@ -94,16 +94,14 @@ class L1(nn.Module):
 
 
 class L1Spectrum(L1):
-    """`L1`, plus the mean absolute difference of the real and imaginary parts of the spectra.
+    """`L1`, plus the mean absolute difference of the real and imaginary parts of the spectra, which are not normalised.
 
-    The estimate's spectrum is the network's own, not that of its waveform; it is divided by the root of the window's
-    energy, so that it is of the size of the samples whatever the transform.
+    The estimate's spectrum is the network's own, not that of its waveform.
     """
 
     def forward(self, packed: Tensor, estimates: Tensor, stems: Tensor) -> Tensor:
         (transform,) = self.borrowed
-        scale = transform.window.square().sum().rsqrt()
-        spectral = self.mean((packed - transform.pack(stems)).abs() * scale)
+        spectral = self.mean((packed - transform.pack(stems)).abs())
         return self.mean((estimates - stems).abs()) + self.config.spectrum_weight * spectral
 
 

@@ -69,7 +69,11 @@ def _quality(checkpoint: RunCheckpoint) -> str:
     if not checkpoint.usdr:
         return ""
     scores = ", ".join(f"{stem} {value:.2f} dB" for stem, value in checkpoint.usdr.items())
-    return f"uSDR on the run's validation tracks: {scores}"
+    validation = checkpoint.experiment.validation
+    limits = [f"at most {validation.max_tracks}"] if validation.max_tracks is not None else []
+    limits += [f"{validation.max_seconds:g} s of each"] if validation.max_seconds is not None else []
+    limited = f" ({', '.join(limits)})" if limits else ""
+    return f"uSDR on the run's validation tracks{limited}: {scores}"
 
 
 def _text(card: NetworkCard, checkpoint: RunCheckpoint, path: Path, report: ParityReport) -> str:
@@ -92,4 +96,4 @@ def _text(card: NetworkCard, checkpoint: RunCheckpoint, path: Path, report: Pari
 def _batch(experiment: Experiment) -> str:
     seconds = experiment.n_samples / experiment.transform_config.sample_rate
     n_examples = experiment.batch_size * experiment.accumulate
-    return f"{n_examples} examples of {seconds:.2f} s per device"
+    return f"{n_examples} examples of {seconds:.2f} s"

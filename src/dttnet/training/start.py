@@ -57,7 +57,7 @@ class RunCheckpoint:
     Attributes:
         step: Steps done.
         state: Weights of the network: the moving average, if the run keeps one.
-        usdr: Validation score in dB by stem, of the last validation before it; empty without one.
+        usdr: Validation score in dB by stem; empty if these weights were not validated.
     """
 
     path: Path
@@ -128,7 +128,7 @@ def read_checkpoint(path: Path) -> RunCheckpoint:
             experiment=read_experiment(content["experiment"], str(path)),
             card=NetworkCard.from_dict(content["card"]),
             state=state,
-            usdr=dict(content.get("usdr", {})),
+            usdr=dict(content["usdr"]) if content["validated_step"] == content["global_step"] else {},
         )
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from error

@@ -13,6 +13,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
+from lightning.pytorch.plugins.precision import MixedPrecision
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -27,6 +28,8 @@ from dttnet.separator import Separator
 from dttnet.training.experiment import Experiment, OptimizerConfig
 from dttnet.training.losses import build_loss
 from dttnet.training.transform import SpectralTransform
+
+OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 
 # Estimates this far below the truth are silence to a listener.
 SILENT_DB = -40.0
@@ -52,7 +55,8 @@ class Task(L.LightningModule):
         tracks: To validate with.
 
     Attributes:
-        usdr: Score of each stem in the last validation, in dB.
+        usdr: Score of each stem in the last validation, in dB; empty before the first.
+        validated_step: Step of it, -1 before the first.
         validated: The first track of the last validation, on the first process.
     """
 
@@ -67,6 +71,7 @@ class Task(L.LightningModule):
         self.loss = build_loss(experiment.loss, self.transform, len(card.stems))
         self.tracks = tracks
         self.usdr: dict[str, float] = {}
+        self.validated_step = -1
         self.validated: Validated | None = None
         self._scores: list[Tensor] = []
 
@@ -83,6 +88,8 @@ class Task(L.LightningModule):
                 out = out + (packed - out.sum(1)).unsqueeze(1) / out.shape[1]
             loss = self.loss(out, self.transform.unpack(out, mixture.shape[-1]), stems)
         self.log("train/loss", loss, on_step=True, on_epoch=False, prog_bar=True, batch_size=len(mixture))
+        # Lightning's own count for logs loses a step when a run goes on.
+        self.log("step", float(self.trainer.global_step + 1))
         self.log("train/rate", self.optimizers(use_pl_optimizer=False).param_groups[0]["lr"])  # type: ignore[union-attr]
         return loss
 
@@ -118,9 +125,13 @@ class Task(L.LightningModule):
         sdr = scores[:, 0].nanmean(0)
         levels = scores[:, 1].nanmean(0)
         values = {"val/usdr": float(sdr.nanmean())}
-        self.usdr = dict(zip(self.card.stems, sdr.tolist(), strict=True))
+        self.usdr = {
+            stem: value for stem, value in zip(self.card.stems, sdr.tolist(), strict=True) if not math.isnan(value)
+        }
+        self.validated_step = self.trainer.global_step
         for stem, value, level in zip(self.card.stems, sdr.tolist(), levels.tolist(), strict=True):
             values |= {f"val/usdr_{stem}": value, f"val/level_{stem}": level}
+        self.log("step", float(self.trainer.global_step))
         for name, value in values.items():
             if math.isnan(value) and name != "val/usdr":
                 continue
@@ -130,12 +141,14 @@ class Task(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         config = self.experiment.optimizer
-        kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[config.kind]
         options: dict[str, Any] = {"lr": config.rate, "eps": config.eps}
         if config.weight_decay is not None:
             options["weight_decay"] = config.weight_decay
-        # One kernel for all tensors in place of several for each.
-        optimizer = kind(self.network.parameters(), fused=self.device.type == "cuda", **options)
+        # One kernel for all tensors in place of several for each. It unscales gradients itself, too late to clip them.
+        precision = self.trainer.precision_plugin
+        clips_scaled = self.experiment.gradient_clip is not None and isinstance(precision, MixedPrecision)
+        fused = self.trainer.strategy.root_device.type == "cuda" and not clips_scaled
+        optimizer = OPTIMIZERS[config.kind](self.network.parameters(), fused=fused, **options)
         steps = self.experiment.steps
         schedule = LambdaLR(optimizer, lambda step: rate_share(config, step, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -144,9 +157,14 @@ class Task(L.LightningModule):
         checkpoint["experiment"] = self.experiment.to_yaml()
         checkpoint["card"] = self.card.to_dict()
         checkpoint["usdr"] = self.usdr
+        checkpoint["validated_step"] = self.validated_step
         bad = [name for name, tensor in self.network.state_dict().items() if not tensor.isfinite().all()]
         if bad:
             raise ModelError(f"not saved: {bad[0]} and {len(bad) - 1} more tensors hold NaN or infinite values")
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.usdr = dict(checkpoint["usdr"])
+        self.validated_step = checkpoint["validated_step"]
 
 
 def rate_share(config: OptimizerConfig, step: int, steps: int) -> float:

@@ -18,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
 from dttnet.config import NetworkCard
+from dttnet.cpus import count_cpus
 from dttnet.dataset import Dataset, Track, load_dataset
 from dttnet.errors import DeviceError, UsageError
 from dttnet.files import whole_file
@@ -92,7 +93,7 @@ def fit(
     datasets = [(load_dataset(root.path, stems=experiment.mixture_stems), root.weight) for root in roots]
     tracks = _validation_tracks(datasets, experiment)
     last = run / CHECKPOINTS / LAST
-    if rank_zero_only.rank == 0:  # the others would meet files of the first
+    if not _rank():  # the others would meet files of the first
         _check_run(experiment, run)
     else:
         report = _say_nothing
@@ -124,7 +125,7 @@ def fit(
     last_checkpoint = LastCheckpoint(last, every=experiment.save_every, report=report)
     best = ModelCheckpoint(
         dirpath=run / CHECKPOINTS,
-        filename="best-{step}-{val/usdr:.3f}",
+        filename="best-{step}-{val/usdr:.4f}",
         auto_insert_metric_name=False,
         monitor="val/usdr",
         mode="max",
@@ -184,6 +185,12 @@ def _complete(experiment: Experiment, start: Start | None) -> Experiment:
 def _validation_tracks(datasets: Sequence[tuple[Dataset, float]], experiment: Experiment) -> list[Track]:
     tracks = [track for dataset, _ in datasets for track in dataset.tracks if track.split == "valid"]
     return tracks[: experiment.validation.max_tracks]
+
+
+def _rank() -> int:
+    """Of this process among those that train together, as its launcher says; also before there is a trainer."""
+    rank: int | None = getattr(rank_zero_only, "rank", None)
+    return rank or 0
 
 
 def _say_nothing(_: str) -> None:
