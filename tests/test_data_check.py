@@ -267,6 +267,99 @@ def test_different_songs_are_not_called_the_same(make_audio: MakeAudio, tmp_path
     assert "same audio" not in {each.kind for each in report.findings}
 
 
+def kit(seed: int) -> NDArray[np.float64]:
+    """Four on the floor at 120 beats a minute, (N, 1): the pattern is always the same, the sounds are not."""
+    rng = np.random.default_rng(seed)
+    times = np.arange(RATE // 3) / RATE
+    kick = np.sin(2 * np.pi * rng.uniform(45, 65) * times) * np.exp(-times * rng.uniform(8, 20))
+    snare = 0.5 * rng.standard_normal(len(times)) * np.exp(-times * rng.uniform(15, 20))
+    hat = 0.2 * np.diff(rng.standard_normal(len(times) + 1)) * np.exp(-60 * times)
+    out = np.zeros(LONG * RATE + len(times))
+    for half_beat in range(4 * LONG):
+        place = out[half_beat * RATE // 4 :][: len(times)]
+        place += hat
+        if half_beat % 2 == 0:
+            place += kick
+        if half_beat % 4 == 2:
+            place += snare
+    return 0.3 * out[: LONG * RATE, None] / np.abs(out).max()
+
+
+def burst(seed: int) -> NDArray[np.float64]:
+    """A second of noise in half a minute."""
+    out = np.zeros((LONG * RATE, 1))
+    out[5 * RATE : 6 * RATE] = 0.3 * noise(RATE, 1, seed=seed)
+    return out
+
+
+@pytest.mark.parametrize("make", [kit, burst])
+def test_other_sounds_at_the_same_times_are_not_called_the_same(
+    make: Callable[[int], NDArray[np.float64]], make_audio: MakeAudio, tmp_path: Path
+) -> None:
+    for seed in range(3):
+        make_audio(f"data/train/{seed}/drums.wav", make(seed), RATE)
+        make_audio(f"data/test/{seed}/drums.wav", make(10 + seed), RATE)
+    assert "same audio" not in {each.kind for each in run(tmp_path / "data").findings}
+
+
+def test_a_copy_of_a_strict_rhythm_is_found_all_the_same(make_audio: MakeAudio, tmp_path: Path) -> None:
+    make_audio("data/train/a/drums.ogg", -0.5 * kit(1), RATE)
+    make_audio("data/train/b/drums.wav", kit(2), RATE)
+    make_audio("data/test/c/drums.wav", kit(1), RATE)
+    found = [each for each in run(tmp_path / "data").findings if each.kind == "same audio"]
+    assert [each.where for each in found] == ["train/a/drums"]
+
+
+def test_tracks_without_a_split_are_compared_across_folders(
+    long: NDArray[np.float64], make_audio: MakeAudio, tmp_path: Path
+) -> None:
+    short = 0.1 * noise(RATE)
+    for root, gain in (("mine", 1.0), ("yours", 0.3)):
+        make_audio(f"{root}/song/vocals.wav", gain * long, RATE)
+        make_audio(f"{root}/short/vocals.wav", short, RATE)
+        make_audio(f"{root}/twice/vocals.wav", short, RATE)
+        make_audio(f"{root}/drums/loop.wav", short[::-1], RATE)  # loose files are for training alone
+    report = check([load_dataset(tmp_path / root, cache=False) for root in ("mine", "yours")], threads=1)
+    found = [each for each in report.findings if each.kind == "same audio"]
+    songs = sorted(each.where.removeprefix(str(tmp_path)) for each in found)
+    assert songs == ["/mine/short/vocals"] * 2 + ["/mine/song/vocals"] + ["/mine/twice/vocals"] * 2
+    assert all("if you train with one and test with the other" in each.message for each in found)
+
+
+def test_a_song_of_one_stem_may_be_its_mixture(make_track: MakeTrack, tmp_path: Path) -> None:
+    vocals = as_written(music(1))
+    make_track("a", vocals=vocals, drums=None, bass=None, other=None, mixture=vocals)
+    assert "same audio" not in {each.kind for each in run(tmp_path / "data").findings}
+
+
+def test_the_rest_of_a_mixture_that_no_stem_has_is_a_problem(make_track: MakeTrack, tmp_path: Path) -> None:
+    make_track("a", drums=None, bass=None, other=None)
+    (problem,) = (each for each in run(tmp_path / "data").findings if each.level == "problem")
+    assert (problem.kind, problem.where) == ("sum", "a")
+    assert "Training uses the stems' sum, never the mixture file" in problem.message
+
+
+def test_folders_with_audio_that_are_no_tracks_are_noted(
+    make_track: MakeTrack, make_audio: MakeAudio, tmp_path: Path
+) -> None:
+    make_track("a")
+    make_audio("data/album/b/vocals.wav", rate=RATE)
+    (finding,) = run(tmp_path / "data").findings
+    assert (finding.level, finding.kind) == ("note", "unused files")
+    assert finding.where == str(tmp_path / "data" / "album" / "b")
+
+
+def test_every_pair_of_a_large_set_is_compared(
+    make_audio: MakeAudio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dttnet.data_check._COMPARED_AT_ONCE", 2)
+    for seed in range(5):
+        make_audio(f"data/train/{seed}/vocals.wav", music(seed, seconds=12), RATE)
+        make_audio(f"data/test/{seed}/vocals.wav", 0.5 * music(seed, seconds=12), RATE)
+    found = [each.where for each in run(tmp_path / "data").findings if each.kind == "same audio"]
+    assert sorted(found) == [f"train/{seed}/vocals" for seed in range(5)]
+
+
 def test_the_same_audio_twice_in_one_split_is_nobodys_business(make_track: MakeTrack, tmp_path: Path) -> None:
     make_track("a", seed=1)
     make_track("b", seed=1)

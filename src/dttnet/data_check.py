@@ -9,20 +9,20 @@ Shapes: C channels, N samples, B bands, T frames.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dttnet.audio import AUDIO_SUFFIXES, Resampler, open_audio
+from dttnet.audio import AUDIO_SUFFIXES, Resampler, open_audio, resample
 from dttnet.chunks import SampleQueue
+from dttnet.cpus import count_cpus
 from dttnet.dataset import MIXTURE, SPLITS, Clip, Dataset
 from dttnet.errors import DttnetError
 
@@ -38,12 +38,16 @@ SUM_PROBLEM_DB, SUM_NOTE_DB = -40.0, -60.0
 """Level of mixture minus stems, relative to the mixture, above which it is a problem or worth a note. Sums that were
 rounded to 16 bits are near -80 dB; stems in a lossy format are between -40 and -20 dB."""
 
-SAME_AUDIO = 0.6
-"""Correlation of two files' envelopes above which they are called the same audio: copies are above 0.75, other songs
-below 0.3. See `find_same_audio`."""
+SAME_ENVELOPES = 0.6
+"""Correlation of two files' envelopes above which their samples are compared: copies are above 0.75, other songs below
+0.3, other songs of the same tempo and pattern anywhere."""
+
+SAME_SAMPLES = 0.6
+"""Correlation of two files' samples above which they are called the same audio: copies are above 0.95 (clipped by 18
+dB: 0.75), drum kits that play the same pattern below 0.45. See `compare_samples`."""
 
 MIN_SAME_S = 10
-"""Seconds that two files must share to be compared by their envelopes."""
+"""Seconds that two files must sound, and share, to be compared by their envelopes."""
 
 _LENGTH_TOLERANCE_S = 0.1
 _FULL_SCALE = 0.9999
@@ -51,6 +55,18 @@ _CLIPPED_RUN = 3
 
 _FRAMES_PER_S = 10
 _BAND_EDGES_HZ = np.geomspace(60, 7680, 8)
+
+# The first look at two files takes frames of half a second, a sixth of the work; copies are above 0.4 there, most other
+# songs below 0.35.
+_COARSE = 5
+_COARSE_SAME_ENVELOPES = 0.35
+_COMPARED_AT_ONCE = 64
+
+# Where samples are compared: the seconds that move most, at a rate and in octaves that all formats keep.
+_SAMPLES_S = 20
+_SAMPLES_HZ = 8000
+_SAMPLES_EDGES_HZ = _BAND_EDGES_HZ[:7]
+_SHIFT_S = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,15 +117,16 @@ def check(
 
     Args:
         datasets: All that is trained, validated and tested with: the same audio is looked for across all of them.
-            What has no split counts as "train".
+            What has no split counts as "train", but tracks without a split are also compared with the other datasets.
         threads: Songs that are decoded at the same time, None for one per CPU.
         progress: Called with the seconds of audio done since the last call, from any thread.
 
     Files that cannot be decoded are findings, not errors.
     """
+    threads = threads or count_cpus()
     songs = [song for dataset in datasets for song in _songs(dataset, is_one_of_many=len(datasets) > 1)]
     report = Report(roots=[str(dataset.root) for dataset in datasets])
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         studies = list(pool.map(lambda song: _study(song, progress), songs))
     for dataset in datasets:
         report.findings += _judge_folder(dataset)
@@ -125,6 +142,7 @@ def check(
 class _Song:
     """A track, or a loose file, which is a track of one stem without a mixture."""
 
+    root: Path
     where: str
     split: str
     clips: Mapping[str, Clip]
@@ -136,11 +154,11 @@ def _songs(dataset: Dataset, *, is_one_of_many: bool) -> Iterator[_Song]:
     for track in dataset.tracks:
         clips = {**track.stems, **({MIXTURE: track.mixture} if track.mixture is not None else {})}
         where = f"{prefix}{track.split}{'/' * bool(track.split)}{track.name}"
-        yield _Song(where=where, split=track.split, clips=clips, is_loose=False)
+        yield _Song(root=dataset.root, where=where, split=track.split, clips=clips, is_loose=False)
     for stem, loose in dataset.loose.items():
         for clip in loose:
             where = prefix + str(clip.path.relative_to(dataset.root))
-            yield _Song(where=where, split="", clips={stem: clip}, is_loose=True)
+            yield _Song(root=dataset.root, where=where, split="", clips={stem: clip}, is_loose=True)
 
 
 @dataclass(kw_only=True)
@@ -148,14 +166,18 @@ class FileFacts:
     """What decoding one file told.
 
     Attributes:
+        root: Of the dataset.
         where: Track and stem.
         split: "train" where there is none.
+        may_test: It is of a track without a split, which may be trained or tested with.
         digest: Hash of the samples.
         envelopes: (B, T) float32; see `Envelopes`.
     """
 
+    root: Path
     where: str
     split: str
+    may_test: bool
     stem: str
     clip: Clip
     n_read: int = 0
@@ -183,10 +205,14 @@ class _Study:
 
 
 def _study(song: _Song, progress: Callable[[float], None] | None) -> _Study:
-    split = song.split or "train"
     facts = {
         stem: FileFacts(
-            where=song.where if song.is_loose else f"{song.where}/{stem}", split=split, stem=stem, clip=clip
+            root=song.root,
+            where=song.where if song.is_loose else f"{song.where}/{stem}",
+            split=song.split or "train",
+            may_test=not song.split and not song.is_loose,
+            stem=stem,
+            clip=clip,
         )
         for stem, clip in song.clips.items()
     }
@@ -345,71 +371,175 @@ class Envelopes:
         return np.asarray(level - average, np.float32)
 
 
-def compare_envelopes(first: Float, second: Float) -> tuple[float, float]:
-    """How alike two files' (B, T) are, 0 to 1, at their best offset; and by how many seconds the second is later.
+def compare_envelopes(
+    first: Float, seconds: Sequence[Float], *, frames_per_s: float = _FRAMES_PER_S
+) -> list[tuple[float, float]]:
+    """How alike a file's (B, T) is to others', 0 to 1, at the best offset; and by how many seconds the other is later.
 
     They are compared where they overlap, if that is `MIN_SAME_S` at least and holds a third of the energy of the file
     that has less: so a copy that starts elsewhere, or is cut out of the other, is found.
     """
-    n_first, n_second = first.shape[1], second.shape[1]
-    n_min = MIN_SAME_S * _FRAMES_PER_S
-    if min(n_first, n_second) < n_min:
-        return 0.0, 0.0
-    n_fft = 1 << (n_first + n_second - 1).bit_length()
-    product = np.einsum("bt,bt->t", np.fft.rfft(second, n_fft).conj(), np.fft.rfft(first, n_fft))
+    n_first = first.shape[1]
+    lengths = np.array([second.shape[1] for second in seconds])[:, None]
+    n_longest = int(lengths.max())
+    n_min = int(MIN_SAME_S * frames_per_s)
+    if min(n_first, n_longest) < n_min:
+        return [(0.0, 0.0)] * len(seconds)
+    padded = np.stack([np.pad(second, ((0, 0), (0, n_longest - second.shape[1]))) for second in seconds])
+    n_fft = 1 << (n_first + n_longest - 1).bit_length()
+    product = np.einsum("kbf,bf->kf", np.fft.rfft(padded, n_fft).conj(), np.fft.rfft(first, n_fft))
     correlation = np.fft.irfft(product, n_fft)
-    lags = np.arange(-(n_second - n_min), n_first - n_min + 1)  # frame t of the second beside t + lag of the first
-    sums = [np.concatenate([[0.0], np.square(each, dtype=np.float64).sum(axis=0).cumsum()]) for each in (first, second)]
-    start, end = np.maximum(lags, 0), np.minimum(lags + n_second, n_first)
-    energies = [sums[0][end] - sums[0][start], sums[1][end - lags] - sums[1][start - lags]]
-    enough = min(sums[0][-1], sums[1][-1]) / 3
-    weight = np.sqrt(energies[0] * energies[1])
-    is_fit = (np.minimum(*energies) >= enough) & (weight > 0)
-    if not is_fit.any():
-        return 0.0, 0.0
-    score = np.where(is_fit, correlation[lags % n_fft], 0) / np.where(is_fit, weight, 1)
-    best = int(score.argmax())
-    return float(score[best]), float(-lags[best] / _FRAMES_PER_S)
+    lags = np.arange(-(n_longest - n_min), n_first - n_min + 1)  # frame t of the second beside t + lag of the first
+    first_sums = _sum_energy(first[None])[0]
+    second_sums = _sum_energy(padded)
+    start, end = np.maximum(lags, 0), np.clip(lags + lengths, 0, n_first)
+    overlap = end - start
+    end = np.maximum(end, start)
+    first_energy = first_sums[end] - first_sums[start]
+    second_energy = np.take_along_axis(second_sums, end - lags, axis=1) - second_sums[:, start - lags]
+    enough = np.minimum(first_sums[-1], second_sums[:, -1:]) / 3
+    weight = np.sqrt(first_energy * second_energy)
+    is_fit = (overlap >= n_min) & (np.minimum(first_energy, second_energy) >= enough) & (weight > 0)
+    scores = np.where(is_fit, correlation[:, lags % n_fft], 0) / np.where(is_fit, weight, 1)
+    best = scores.argmax(axis=1)
+    return [(float(scores[k, lag]), float(-lags[lag] / frames_per_s)) for k, lag in enumerate(best)]
+
+
+def _sum_energy(envelopes: Float) -> NDArray[np.float64]:
+    """(K, B, T) -> (K, T + 1): the energy before each frame."""
+    energy = np.square(envelopes, dtype=np.float64).sum(axis=1).cumsum(axis=1)
+    return np.pad(energy, ((0, 0), (1, 0)))
+
+
+def compare_samples(first: FileFacts, second: FileFacts, offset_s: float) -> float:
+    """How alike the samples of two files are, 0 to 1, where their envelopes move most.
+
+    The magnitude of the cross-correlation in each of six octaves, whatever the level, polarity and phase of each, at
+    the shift that all agree on best. Octaves weigh by the root of their amplitude: the loudest alone is not enough.
+
+    Args:
+        offset_s: By how much the second is later, to a tenth of a second.
+    """
+    lag = round(-offset_s * _FRAMES_PER_S)
+    start, end = max(lag, 0), min(lag + second.envelopes.shape[1], first.envelopes.shape[1])
+    moves = (first.envelopes[:, start:end] * second.envelopes[:, start - lag : end - lag]).sum(axis=0)
+    n_frames = min(_SAMPLES_S * _FRAMES_PER_S, end - start)
+    sums = np.concatenate([[0.0], moves.cumsum(dtype=np.float64)])
+    start += int((sums[n_frames:] - sums[:-n_frames]).argmax())
+    try:
+        pair = [
+            _read_low(facts.clip, frame / _FRAMES_PER_S, n_frames / _FRAMES_PER_S)
+            for facts, frame in ((first, start), (second, start - lag))
+        ]
+    except DttnetError:
+        return 0.0  # a finding of its own
+    n_fft = 1 << (2 * max(map(len, pair)) - 1).bit_length()
+    spectra = [np.fft.rfft(samples, n_fft) for samples in pair]
+    edges = np.rint(_SAMPLES_EDGES_HZ * n_fft / _SAMPLES_HZ).astype(int)
+    n_shift = round(_SHIFT_S * _SAMPLES_HZ)
+    total, total_weight = np.zeros(2 * n_shift + 1), 0.0
+    for low, high in pairwise(edges):
+        bands = [spectrum[low:high] for spectrum in spectra]
+        energy = float(np.sqrt(np.prod([np.vdot(band, band).real for band in bands])))
+        if not energy:
+            continue
+        product = np.zeros(n_fft, np.complex128)
+        product[low:high] = bands[0].conj() * bands[1]
+        correlation = np.abs(np.fft.ifft(product)) * n_fft / energy  # of the analytic signal: 1 for equal samples
+        weight = energy**0.25
+        total += weight * np.concatenate([correlation[-n_shift:], correlation[: n_shift + 1]])
+        total_weight += weight
+    return float(total.max() / total_weight) if total_weight else 0.0
+
+
+def _read_low(clip: Clip, start_s: float, duration_s: float) -> Float:
+    """(N,) at a low rate: the mean of the channels."""
+    samples = clip.read(round(start_s * clip.sample_rate), round(duration_s * clip.sample_rate))
+    mono: Float = resample(samples.mean(axis=0, keepdims=True), clip.sample_rate, _SAMPLES_HZ, quality="HQ")[0]
+    return mono
 
 
 def find_same_audio(files: Sequence[FileFacts], *, threads: int | None = None) -> list[Finding]:
     """The same audio in two splits, and two stems of a song that are the same file.
 
-    Equal samples are found whatever their length. Other copies are found by their envelopes: at another level, in
-    another format, with another start, cut out of the other (10 s at least), equalised. Not found: at another speed,
-    only a part of both (a sample of another song), shorter than 10 s, or the stem of one song inside the mixture of
-    another: files are compared stem by stem.
+    Equal samples are found whatever their length. Other copies are found by their envelopes, and confirmed by their
+    samples: at another level, in another format, with another start, cut out of the other (10 s at least), equalised.
+    Not found: at another speed, only a part of both (a sample of another song), with less than 10 s of sound, or the
+    stem of one song inside the mixture of another: files are compared stem by stem.
     """
     findings = []
     by_digest: dict[str, list[FileFacts]] = defaultdict(list)
-    by_stem: dict[str, list[FileFacts]] = defaultdict(list)
     for facts in files:
         if facts.sounding_s:
             by_digest[facts.digest].append(facts)
-            by_stem[facts.stem].append(facts)
     for same in by_digest.values():
         for first, second in combinations(same, 2):
             if first.clip.path.parent == second.clip.path.parent and first.stem != second.stem:
-                message = f"has exactly the samples of {second.where}: one of them is mislabelled"
+                # A song of one stem is its mixture.
+                if MIXTURE not in (first.stem, second.stem):
+                    message = f"has exactly the samples of {second.where}: one of them is mislabelled"
+                    findings.append(Finding(level="problem", kind="same audio", where=first.where, message=message))
+            elif _are_apart(first, second):
+                message = f"has exactly the samples of {second.where}: {_what_to_do(first, second)}"
                 findings.append(Finding(level="problem", kind="same audio", where=first.where, message=message))
-            elif first.split != second.split:
-                message = f"has exactly the samples of {second.where}: remove it from one of the splits"
-                findings.append(Finding(level="problem", kind="same audio", where=first.where, message=message))
-    pairs = [
-        (first, second)
-        for group in by_stem.values()
-        for first, second in combinations(group, 2)
-        if first.split != second.split and first.digest != second.digest
-    ]
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        results = pool.map(lambda pair: compare_envelopes(pair[0].envelopes, pair[1].envelopes), pairs)
-        for (first, second), (score, offset_s) in zip(pairs, results, strict=True):
-            if score >= SAME_AUDIO:
+    with ThreadPoolExecutor(threads or count_cpus()) as pool:
+        candidates = _find_alike(files, pool)
+        results = pool.map(lambda pair: _compare_pair(*pair), candidates)
+        for (first, second), (score, offset_s) in zip(candidates, results, strict=True):
+            if score >= SAME_SAMPLES:
                 offset = f", there {abs(offset_s):.1f} s {'later' if offset_s > 0 else 'earlier'}" if offset_s else ""
                 message = f"is the audio of {second.where}{offset} (correlation {score:.2f})"
-                message += ": remove it from one of the splits"
+                message += f": {_what_to_do(first, second)}"
                 findings.append(Finding(level="problem", kind="same audio", where=first.where, message=message))
     return findings
+
+
+def _are_apart(first: FileFacts, second: FileFacts) -> bool:
+    """Whether one may be trained and the other tested with."""
+    if first.split != second.split:
+        return True
+    return first.root != second.root and (first.may_test or second.may_test)
+
+
+def _what_to_do(first: FileFacts, second: FileFacts) -> str:
+    if first.split != second.split:
+        return "remove it from one of the splits"
+    return "remove it from one of the folders, if you train with one and test with the other"
+
+
+def _find_alike(files: Sequence[FileFacts], pool: ThreadPoolExecutor) -> list[tuple[FileFacts, FileFacts]]:
+    """Pairs whose envelopes are alike at a first look."""
+    by_stem: dict[str, list[tuple[FileFacts, Float]]] = defaultdict(list)
+    for facts in sorted(files, key=lambda facts: (SPLITS.index(facts.split), facts.root)):
+        if facts.sounding_s >= MIN_SAME_S:
+            n_frames = facts.envelopes.shape[1] // _COARSE
+            coarse = facts.envelopes[:, : n_frames * _COARSE].reshape(-1, n_frames, _COARSE).mean(axis=2)
+            by_stem[facts.stem].append((facts, coarse))
+    found = []
+
+    def look(first: tuple[FileFacts, Float], block: Sequence[tuple[FileFacts, Float]]) -> list[FileFacts]:
+        others = [each for each in block if _are_apart(first[0], each[0]) and first[0].digest != each[0].digest]
+        if not others:
+            return []
+        scores = compare_envelopes(first[1], [coarse for _, coarse in others], frames_per_s=_FRAMES_PER_S / _COARSE)
+        return [facts for (facts, _), (score, _) in zip(others, scores, strict=True) if score >= _COARSE_SAME_ENVELOPES]
+
+    for group in by_stem.values():
+        for start in range(0, len(group), _COMPARED_AT_ONCE):
+            block = group[start : start + _COMPARED_AT_ONCE]
+            # Each pair once: files before the block against all of it, those of the block against what follows.
+            jobs = [
+                (each, block[max(index - start + 1, 0) :]) for index, each in enumerate(group[: start + len(block)])
+            ]
+            for (each, _), alike in zip(jobs, pool.map(lambda job: look(*job), jobs), strict=True):
+                found += [(each[0], other) for other in alike]
+    return found
+
+
+def _compare_pair(first: FileFacts, second: FileFacts) -> tuple[float, float]:
+    """How alike two files are by their samples, if they are by their envelopes; and by how much the second is later."""
+    ((score, offset_s),) = compare_envelopes(first.envelopes, [second.envelopes])
+    return (compare_samples(first, second, offset_s), offset_s) if score >= SAME_ENVELOPES else (0.0, 0.0)
 
 
 def _count(report: Report, study: _Study) -> None:
@@ -440,6 +570,9 @@ def _judge_folder(dataset: Dataset) -> Iterator[Finding]:
         if not n_with and stem not in dataset.loose:
             message = f"no {stem} anywhere: nothing can be trained or evaluated for it"
             yield Finding(level="note", kind="missing stem", where=root, message=message)
+    for folder in dataset.unused:
+        message = "not used: it is no track, for no file is called like a stem, or it lies too deep"
+        yield Finding(level="note", kind="unused files", where=str(folder), message=message)
     splits = {track.split for track in dataset.tracks}
     if splits & set(SPLITS) and "valid" not in splits and "train" in splits:
         message = "no validation tracks: move some of train/ to valid/ to see how training goes"
@@ -542,5 +675,5 @@ def _describe_sum(study: _Study, relative_db: float) -> str:
         if rest_db < relative_db - 3:
             message += f", {rest_db:.1f} dB with all stems changed by {20 * np.log10(gain):+.2f} dB"
     if relative_db > SUM_PROBLEM_DB:
-        message += ": is a stem missing, changed or shifted? Without its mixture file, the stems' sum is used"
+        message += ": is a stem missing, changed or shifted? Training uses the stems' sum, never the mixture file"
     return message

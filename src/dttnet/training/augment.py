@@ -39,12 +39,12 @@ class AugmentConfig:
         tempo: Largest change of the tempo, as a share: 0.2 is 0.8 to 1.2 times as fast.
         tempo_step: Distance of the tempos that are drawn; 0 draws any.
         method: What changes the tempo. "stretch" is a phase vocoder, the cleanest. "wsola" (needs the extra `formats`)
-            lays pieces over each other, as the program that the paper used does: a third of the work, but stems of one
+            lays pieces over each other, as the program that the paper used does, a third of the work, but stems of one
             track are apart by some milliseconds. "resample" plays faster or slower, so that the pitch goes with the
             tempo (`semitones` is not used): a sixth of the work.
         keep_pitch: Stems whose pitch stays.
-        rest_together: Stems that are not targets get one change of pitch and tempo, in one pass: for a network of one
-            target, half the work. In the paper each stem has its own.
+        rest_together: Stems that are not targets get one change of pitch and tempo, in one pass. For a network of one
+            target this is half the work. In the paper each stem has its own.
         gain_db: Largest change of the level, up or down; BSRNN has 10.
         polarity: Probability that a stem is turned upside down.
         swap: Probability that left and right are swapped.

@@ -36,7 +36,7 @@ class DataConfig:
     Attributes:
         same_track_ratio: Share of the examples whose stems are all from one place of one track; in the others each stem
             comes from an independently drawn track ("random mixing"), and one that a track lacks is not drawn from it.
-            Tracks with a mixture file that lack stems are not drawn whole: the sum would not be their mixture.
+            Tracks with a mixture file that lack stems are not drawn whole, for the sum would not be their mixture.
         tries: Places that are drawn at most, until a stem sounds there (in examples of one track: until a target
             does); 1 takes what comes. More is the choice of energetic excerpts.
         silence_db: Level of an excerpt, in dB of full scale, below which another place is tried.
@@ -114,9 +114,9 @@ class Examples:
         others = [stem for stem in self._stems if stem not in self._targets]
         if others and not any(self._sources[stem].tracks for stem in others):
             raise UsageError(
-                f"{roots}: there is only {', '.join(self._targets)}, so there is nothing to separate it from; add files "
-                f"of other stems ({', '.join(others)}). Mixture files are not trained with: call an accompaniment by a "
-                "name of its own, such as accompaniment.wav, and list it in mixture_stems"
+                f"{roots}: there is only {', '.join(self._targets)}, so there is nothing to separate it from; add "
+                f"files of other stems ({', '.join(others)}). Mixture files are not trained with: call an "
+                "accompaniment by a name of its own, such as accompaniment.wav, and list it in mixture_stems"
             )
         unknown = [stem for stem in config.augment.keep_pitch if stem not in self._stems]
         if unknown:
