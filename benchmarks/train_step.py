@@ -56,7 +56,7 @@ def ways(device: torch.device) -> list[Way]:
             dtype=torch.bfloat16,
             compiled=True,
             channels_last=True,
-            **best,
+            fused=True,
         ),
     ]
 
