@@ -24,7 +24,16 @@ from conftest import GAINS, gain_model, identity_model
 from dttnet.cli import main
 from dttnet.dataset import MIXTURE, STEMS, Track, load_dataset
 from dttnet.errors import ModelError, UsageError
-from dttnet.evaluate import ModelSettings, Outcome, plan_files, plan_model, run, select_tracks
+from dttnet.evaluate import (
+    ModelSettings,
+    Outcome,
+    default_workers,
+    plan_files,
+    plan_model,
+    run,
+    select_tracks,
+    with_few_threads,
+)
 from dttnet.metrics import usdr
 from dttnet.scores import ESTIMATES, PAPER, SILENCE, Summary, TrackScores
 from dttnet.separator import Separator
@@ -538,6 +547,14 @@ def test_scores_of_other_settings_are_made_again(tmp_path: Path, four_stems: Pat
     assert skipped(baselines=True)
     write(tmp_path / "set" / "a" / "bass.wav", noise(seed=77), rate=44100)
     assert not skipped(baselines=True)
+
+
+def test_there_are_no_more_workers_than_cpus_for_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
+    assert default_workers(10, has_model=False) == 3
+    assert default_workers(2, has_model=False) == 2
+    assert default_workers(10, has_model=True) == 1
+    assert with_few_threads(ModelSettings(model="small"), 2).threads == 1
 
 
 def test_parallel_equals_serial(tmp_path: Path) -> None:
