@@ -30,11 +30,10 @@ SETTINGS = {
         augment=AugmentConfig(probability=0, gain_db=10, polarity=0.5, swap=0.5, silence=0.1)
     ),
     "pitch and tempo by resampling": DataConfig(augment=AugmentConfig(method="resample")),
-    "pitch and tempo by WSOLA, rest together": DataConfig(augment=AugmentConfig(method="wsola", rest_together=True)),
     "pitch and tempo by WSOLA": DataConfig(augment=AugmentConfig(method="wsola")),
     "pitch and tempo, one track": DataConfig(same_track_ratio=1),
-    "pitch and tempo, rest together": DataConfig(augment=AugmentConfig(rest_together=True)),
-    "pitch and tempo (the paper's)": DataConfig(),
+    "pitch and tempo (default)": DataConfig(),
+    "pitch and tempo, each stem its own (the paper's)": DataConfig(augment=AugmentConfig(rest_together=False)),
 }
 
 

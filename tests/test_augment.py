@@ -98,8 +98,8 @@ def test_wsola_moves_pitch_and_tempo_too(semitones: float, tempo: float) -> None
         expected = round(number * period / tempo)
         nearby = np.arange(expected - 2000, expected + 2000)
         centre = float((nearby * power[nearby]).sum() / power[nearby].sum())
-        # 25 ms: half of the pieces that WSOLA moves.
-        assert centre == pytest.approx(expected, abs=1100)
+        # 30 ms: about half of the pieces that WSOLA moves.
+        assert centre == pytest.approx(expected, abs=1323)
 
 
 def test_wsola_without_pyav_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +113,7 @@ def test_resampling_moves_pitch_and_tempo_together(tempo: float) -> None:
     assert find_peak_hz(change(sine(440), tempo=tempo, method="resample")) == pytest.approx(440 * tempo, abs=0.3)
     period = RATE // 4
     changed = change(clicks(period), tempo=tempo, method="resample")
-    peak = 4000 + int(changed[0, 4000:20_000].argmax())
+    peak = 4000 + int(changed[0, 4000 : round(1.5 * period / tempo)].argmax())
     assert peak == pytest.approx((period + 20) / tempo, abs=2)
 
 
@@ -132,6 +132,22 @@ def test_equal_channels_stay_equal_and_silence_stays_silence() -> None:
     np.testing.assert_array_equal(changed[0], changed[1])
     assert changed.any()
     assert not change(np.zeros((2, 3 * N), np.float32), semitones=1).any()
+    assert not change(0.0001 * sine(440), semitones=1).any()
+    assert change(0.0003 * sine(440), semitones=1).any()
+
+
+@pytest.mark.parametrize("place_s", [0.1, 0.7, 1.6])  # the last is over before the end at all tempos
+@pytest.mark.parametrize("tempo", [0.8, 1.0, 1.2])
+def test_a_sound_alone_in_silence_comes_in_its_place(tempo: float, place_s: float) -> None:
+    margin, _ = n_needed(1, 1, sample_rate=RATE)
+    source = np.zeros((2, 3 * N), np.float32)
+    start = round(place_s * RATE * tempo) + margin
+    source[:, start : start + 40] = np.hanning(40)
+    changed = change(source, semitones=1, tempo=tempo)
+    power = np.square(changed[0].astype(np.float64))
+    centre = float((np.arange(N) * power).sum() / power.sum())
+    assert centre == pytest.approx(place_s * RATE + 20 / tempo, abs=66)  # 1.5 ms, as above
+    assert not changed[:, : round((place_s - 0.2) * RATE) if place_s > 0.2 else 0].any()
 
 
 @pytest.mark.parametrize("method", ["stretch", "wsola"])

@@ -354,8 +354,12 @@ class Resampler:
         return np.ascontiguousarray(out.T).reshape(*leading, len(out))
 
 
-def resample(audio: Float, from_hz: int, to_hz: int, *, quality: Literal["VHQ", "HQ"] = "VHQ") -> Float:
-    """(C, N) -> (C, N'), all at once: what a `Resampler` gives, in less than half of its time."""
+def resample(audio: Float, from_hz: int, to_hz: int, *, quality: Literal["VHQ", "HQ", "MQ"] = "VHQ") -> Float:
+    """(C, N) -> (C, N'), all at once: what a `Resampler` gives, in less than half of its time.
+
+    Args:
+        quality: As of a `Resampler`; "MQ" leaves errors below those of 16 bits, in half of the time of "HQ".
+    """
     return np.ascontiguousarray(soxr.resample(np.ascontiguousarray(audio).T, from_hz, to_hz, quality=quality).T)
 
 
