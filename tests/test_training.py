@@ -138,6 +138,14 @@ def test_a_run_leaves_what_a_person_needs(tmp_path: Path, train: Callable[..., F
     assert (run / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_half_precision_keeps_weights_and_scores_whole(tmp_path: Path, train: Callable[..., FitReport]) -> None:
+    report = train("run", "steps=2", "hardware.precision=bfloat16")
+    assert report.best_usdr is not None
+    assert np.isfinite(report.best_usdr)
+    tensors = contents(tmp_path / "run")
+    assert {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()} == {torch.float32}
+
+
 def test_a_run_that_goes_on_ends_with_the_same_weights(tmp_path: Path, train: Callable[..., FitReport]) -> None:
     train("whole", "steps=7")
     for steps in (3, 4, 7):  # before, at and after a validation
@@ -313,6 +321,7 @@ def test_fine_tuning_starts_from_the_model(tmp_path: Path, train: Callable[..., 
         train(f"from {Path(start).name}", "optimizer.rate=1e-30", start=start)
         after = read_checkpoint(tmp_path / f"from {Path(start).name}" / "checkpoints" / "last.ckpt")
         assert after.card.stems == STEMS
+        assert after.experiment.loss.consistent
         assert "started from" in after.card.training_data
         trained = {name for name in before if "running" not in name and "num_batches" not in name}
         for name in trained:
@@ -371,7 +380,10 @@ def test_a_run_that_collapses_to_silence_says_so(tmp_path: Path, train: Callable
     lines: list[str] = []
     # A step of size 1e-30 is none.
     train("silent", *one, "optimizer.rate=1e-30", start=str(path), lines=lines)
-    assert lines == ["step 1: bass has collapsed to silence: the estimates are 120 dB below the truth"]
+    assert lines == [
+        "step 1: validation uSDR in dB: bass 0.00",
+        "step 1: bass has collapsed to silence: the estimates are 120 dB below the truth",
+    ]
 
 
 def test_data_without_songs_to_validate_is_said(tmp_path: Path, train: Callable[..., FitReport], songs: Path) -> None:

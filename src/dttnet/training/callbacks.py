@@ -147,7 +147,8 @@ class LastCheckpoint(Checkpoint):
 
 
 class Guard(Callback):
-    """Says when a run goes wrong: stops it when the loss is no number, warns when it grows or an estimate is silent."""
+    """Says how a run goes, and when it goes wrong: stops it when the loss is no number, warns when it grows or an
+    estimate is silent."""
 
     def __init__(self, *, every: int, report: Report) -> None:
         self._every = every
@@ -190,6 +191,8 @@ class Guard(Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Task)
+        scores = ", ".join(f"{stem} {value:.2f}" for stem, value in pl_module.usdr.items())
+        self._report(f"step {trainer.global_step}: validation uSDR in dB: {scores or 'all references are silent'}")
         for stem in pl_module.card.stems:
             level = trainer.callback_metrics.get(f"val/level_{stem}")
             if level is not None and float(level) < SILENT_DB:

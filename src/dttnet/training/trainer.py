@@ -176,7 +176,15 @@ def _complete(experiment: Experiment, start: Start | None) -> Experiment:
         card = start.card
         follows = ("n_bins", "n_stems")
         network = {name: value for name, value in card.hyperparameters.items() if name not in follows}
-        experiment = replace(experiment, stems=list(card.stems), transform=card.transform.to_dict(), network=network)
+        # Users get the stems of a model that gives all of them made to add up: learn for that.
+        adds_up = set(card.stems) == set(experiment.mixture_stems)
+        experiment = replace(
+            experiment,
+            stems=list(card.stems),
+            transform=card.transform.to_dict(),
+            network=network,
+            loss=replace(experiment.loss, consistent=adds_up),
+        )
     # A run shorter than the interval is validated at its end.
     every = min(experiment.validation.every, experiment.steps)
     return replace(experiment, validation=replace(experiment.validation, every=every))
