@@ -397,6 +397,20 @@ def test_data_without_songs_to_validate_is_said(tmp_path: Path, train: Callable[
     assert find_checkpoint(tmp_path / "run").name == "last.ckpt"
 
 
+def test_what_of_the_data_is_not_heard_is_said(tmp_path: Path, train: Callable[..., FitReport], songs: Path) -> None:
+    root = tmp_path / "root"
+    (root / "train").mkdir(parents=True)
+    (root / "train" / "whole").symlink_to(songs / "train" / "song 0", target_is_directory=True)
+    for name, files in {"half": ("vocals", "drums", "mixture"), "other names": ("choir",)}.items():
+        (root / "train" / name).mkdir()
+        for file in files:
+            (root / "train" / name / f"{file}.wav").symlink_to(songs / "train" / "song 0" / "vocals.wav")
+    lines: list[str] = []
+    train("run", "steps=1", roots=[root], lines=lines)
+    assert any("1 folder with audio left out, such as train/other names" in line for line in lines)
+    assert any("1 of the tracks to train with have a mixture but lack stems, such as half" in line for line in lines)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

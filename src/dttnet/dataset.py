@@ -169,6 +169,18 @@ class Dataset:
     unused: tuple[Path, ...] = ()
 
     @property
+    def remark(self) -> str:
+        """What a person should know who thinks that all of the folder is used, in a sentence; empty if it is."""
+        if not self.unused:
+            return ""
+        folders = "1 folder" if len(self.unused) == 1 else f"{len(self.unused)} folders"
+        example = self.unused[0].relative_to(self.root)
+        return (
+            f"{self.root}: {folders} with audio left out, such as {example}: no file there is called "
+            f"{', '.join(self.stems)}, or it lies too deep (`dttnet data check` names all)"
+        )
+
+    @property
     def incomplete(self) -> tuple[Track, ...]:
         """Tracks with a mixture file that lack stems. What only the mixture has is not heard in training."""
         return tuple(track for track in self.tracks if track.mixture is not None and len(track.stems) < len(self.stems))

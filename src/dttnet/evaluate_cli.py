@@ -85,6 +85,8 @@ def evaluate(
     if template is not None and estimates is None:
         raise click.UsageError("--filename goes with --estimates")
     dataset = load_dataset(root, stems=stems)
+    if dataset.remark:
+        click.echo(f"dttnet: warning: {dataset.remark}", err=True)
     tracks = evaluation.select_tracks(dataset, split)
     n_jobs = n_jobs or evaluation.default_workers(len(tracks), has_model=model is not None)
     if estimates is not None:

@@ -33,6 +33,8 @@ from dttnet.training.start import CHECKPOINTS, LAST, Start, read_checkpoint
 from dttnet.training.task import Task
 
 CONFIG = "config.yaml"
+_TRAINED = ("train", "")
+"""Splits that are trained on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +103,8 @@ def fit(
     resumes = first_step > 0
     if resumes:
         report(f"{run}: goes on at step {first_step}")
+    for dataset, _ in datasets:
+        _report_unused(dataset, report)
     if not tracks:
         report("the data has no tracks of a split 'valid': nothing is validated, and only the last checkpoint is kept")
 
@@ -193,6 +197,17 @@ def _complete(experiment: Experiment, start: Start | None) -> Experiment:
 def _validation_tracks(datasets: Sequence[tuple[Dataset, float]], experiment: Experiment) -> list[Track]:
     tracks = [track for dataset, _ in datasets for track in dataset.tracks if track.split == "valid"]
     return tracks[: experiment.validation.max_tracks]
+
+
+def _report_unused(dataset: Dataset, report: Report) -> None:
+    if dataset.remark:
+        report(dataset.remark)
+    names = [track.name for track in dataset.incomplete if track.split in _TRAINED]
+    if names:
+        report(
+            f"{dataset.root}: {len(names)} of the tracks to train with have a mixture but lack stems, such as "
+            f"{names[0]}: only their stems are heard, never what else is in the mixture"
+        )
 
 
 def _rank() -> int:
@@ -300,7 +315,7 @@ def _loader(experiment: Experiment, datasets: Sequence[tuple[Dataset, float]], t
 
 
 def _training_tracks(dataset: Dataset) -> tuple[Track, ...]:
-    return tuple(track for track in dataset.tracks if track.split in ("train", ""))
+    return tuple(track for track in dataset.tracks if track.split in _TRAINED)
 
 
 def _validation_loader(tracks: Sequence[Track], trainer: L.Trainer) -> DataLoader[int]:
