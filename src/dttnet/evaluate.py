@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import errno
 import functools
-import multiprocessing
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +31,7 @@ from dttnet.errors import AudioError, DttnetError, UsageError
 from dttnet.metrics import WINDOW_S, Scorer
 from dttnet.scores import ESTIMATES, SILENCE, TrackScores, full_name, score_stems, write_text
 from dttnet.separator import DEFAULT_OVERLAP, Separator
+from dttnet.workers import UNBROKEN, worker_pool
 
 Float = NDArray[np.float32]
 
@@ -43,9 +40,6 @@ SILENT_REFERENCE = "silent reference"
 
 FOLDERS = ("{track}/{stem}.{ext}", "{split}/{track}/{stem}.{ext}")
 """Where estimates are looked for, unless a template says otherwise."""
-
-_writing = threading.Lock()
-"""Held while files appear: a worker does not end in the middle of that."""
 
 _SUFFIXES = sorted({*AUDIO_SUFFIXES, *(suffix.upper() for suffix in AUDIO_SUFFIXES)})
 
@@ -429,7 +423,7 @@ def _attempt(job: Job) -> Outcome:
     started = time.perf_counter()
     try:
         scores = score(job)
-        with _writing:
+        with UNBROKEN:
             write_text(job.output, scores.to_json())
     except (DttnetError, OSError) as error:
         message = str(error)
@@ -438,41 +432,15 @@ def _attempt(job: Job) -> Outcome:
 
 
 def _attempt_in_parallel(jobs: Mapping[int, Job], n_workers: int) -> Iterator[tuple[int, Outcome]]:
-    # Not forked: the engine of a model has threads.
-    context = multiprocessing.get_context("spawn")
-    # The workers hold one end of a pipe, and end when this process lets go of the other one, however it dies.
-    held_by_workers, held_here = context.Pipe(duplex=False)
-    with (
-        held_by_workers,
-        held_here,
-        ProcessPoolExecutor(n_workers, mp_context=context, initializer=_join, initargs=(held_by_workers,)) as pool,
-    ):
-        try:
-            futures: dict[Future[Outcome], int] = {pool.submit(_attempt, job): index for index, job in jobs.items()}
-            for future in as_completed(futures):
-                index = futures[future]
-                try:
-                    yield index, future.result()
-                except BrokenProcessPool:
-                    reason = "a worker process died, maybe for lack of memory: use fewer --jobs"
-                    yield index, Outcome(job=jobs[index], error=f"{jobs[index].full_name}: {reason}")
-        except BaseException:
-            held_here.close()
-            raise
-
-
-def _join(parent: Connection) -> None:
-    """Begin the life of a worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes; the parent ends this one
-
-    def follow() -> None:
-        try:
-            parent.recv()
-        except (EOFError, OSError):
-            with _writing:
-                os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
+    with worker_pool(n_workers) as pool:
+        futures: dict[Future[Outcome], int] = {pool.submit(_attempt, job): index for index, job in jobs.items()}
+        for future in as_completed(futures):
+            index = futures[future]
+            try:
+                yield index, future.result()
+            except BrokenProcessPool:
+                reason = "a worker process died, maybe for lack of memory: use fewer --jobs"
+                yield index, Outcome(job=jobs[index], error=f"{jobs[index].full_name}: {reason}")
 
 
 # Samples
@@ -617,5 +585,5 @@ def _separate(job: Job, references: _References, stack: ExitStack) -> Blocks:
             writer.write(part)
         yield {stem: queue.pop(n_part) for stem, queue in waiting.items()}, mixtures.pop(n_part), part
     if writer is not None:
-        with _writing:
+        with UNBROKEN:
             writer.finish()

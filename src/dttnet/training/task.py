@@ -6,6 +6,7 @@ Shapes: B batch, S stems, C channels, N samples, T frames, F bins.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,6 +71,7 @@ class Task(L.LightningModule):
         self.transform = SpectralTransform(card.transform)
         self.loss = build_loss(experiment.loss, self.transform, len(card.stems))
         self.tracks = tracks
+        self._losses: deque[Tensor] = deque(maxlen=experiment.log_every * experiment.accumulate)
         self.usdr: dict[str, float] = {}
         self.validated_step = -1
         self.validated: Validated | None = None
@@ -87,7 +89,9 @@ class Task(L.LightningModule):
             if self.experiment.loss.consistent:
                 out = out + (packed - out.sum(1)).unsqueeze(1) / out.shape[1]
             loss = self.loss(out, self.transform.unpack(out, mixture.shape[-1]), stems)
-        self.log("train/loss", loss, on_step=True, on_epoch=False, prog_bar=True, batch_size=len(mixture))
+        # One batch says little: the mean of those since the last entry of the log.
+        self._losses.append(loss.detach())
+        self.log("train/loss", torch.stack(list(self._losses)).mean(), prog_bar=True, batch_size=len(mixture))
         # Lightning's own count for logs loses a step when a run goes on.
         self.log("step", float(self.trainer.global_step + 1))
         self.log("train/rate", self.optimizers(use_pl_optimizer=False).param_groups[0]["lr"])  # type: ignore[union-attr]
