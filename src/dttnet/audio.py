@@ -27,6 +27,7 @@ import soxr
 from numpy.typing import NDArray
 
 from dttnet.errors import AudioError, MissingExtraError, UsageError
+from dttnet.files import whole_file
 
 Float = NDArray[np.float32]
 
@@ -618,6 +619,22 @@ class StemWriter:
             subtype=self._subtype,
             **options,
         )
+
+
+def write_audio(path: Path, audio: Float, *, sample_rate: int) -> None:
+    """Write (C, N) as 16 bits, WAV or FLAC by the suffix. What is above full scale is clipped.
+
+    Raises:
+        AudioError: It cannot be written; the message names the path, and nothing is left there.
+    """
+    with (
+        _naming(path),
+        whole_file(path) as partial,
+        soundfile.SoundFile(
+            _system_name(partial), "w", sample_rate, len(audio), subtype="PCM_16", format=path.suffix[1:].upper()
+        ) as file,
+    ):
+        _write_integers(file, audio.T, 16)
 
 
 def _write_integers(file: soundfile.SoundFile, samples: Float, bits: int) -> float:

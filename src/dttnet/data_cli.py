@@ -74,6 +74,79 @@ def check(
         sys.exit(SOME_FAILED)
 
 
+@data.command("build-open")
+@click.argument("sources", type=click.Path(path_type=Path), metavar="SOURCES")
+@click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
+@click.option(
+    "--songs", "n_songs", type=click.IntRange(min=0), default=60, show_default=True, help="Of the training split."
+)
+@click.option("--valid", "n_valid", type=click.IntRange(min=0), default=0, show_default=True, help="Of other sources.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--without",
+    callback=split_names,
+    default=None,
+    help="What songs shall not have, separated by commas: playing, fonts, production, structure, singing, album.",
+)
+@click.option(
+    "--soundfont",
+    "soundfonts",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A General MIDI sound font; may be repeated.  [default: those installed in the system]",
+)
+@click.option("--workers", type=click.IntRange(min=1), default=None, help="Processes.  [default: all CPUs]")
+@with_exit_codes
+def build_open(
+    sources: Path,
+    out: Path,
+    *,
+    n_songs: int,
+    n_valid: int,
+    seed: int,
+    without: tuple[str, ...] | None,
+    soundfonts: tuple[Path, ...],
+    workers: int | None,
+) -> None:
+    """Make songs of openly licensed sources, as stems to train with.
+
+    SOURCES is a folder of notes, hits and voices whose licences are known (docs/open_songs.md). OUT gets a folder for
+    each song, in the layout that all commands read; the same command goes on with a folder that was stopped, and
+    --songs may grow. Song i depends on the seed, i, the sources and --without alone.
+
+    Exit code: 0 done; 1 a source cannot be read or a song not be written; 2 wrong usage; 3 a package is missing.
+    """
+    from tqdm import tqdm
+
+    from dttnet.cpus import count_cpus
+    from dttnet.errors import MissingExtraError
+
+    try:
+        from dttnet.songs.build import CREDITS, Job, Plan, build
+        from dttnet.songs.studio import Features
+    except ImportError as error:
+        raise MissingExtraError("Making songs", "songs") from error
+
+    plan = Plan(
+        sources=sources,
+        out=out,
+        n_songs=n_songs,
+        n_valid=n_valid,
+        seed=seed,
+        features=Features.without(without or ()),
+        soundfonts=soundfonts,
+    )
+    with tqdm(total=len(plan.jobs()), desc="songs", leave=False, disable=None, file=sys.stderr) as bar:
+
+        def report(_: Job, _duration_s: float) -> None:
+            bar.update()
+
+        manifest = build(plan, n_workers=workers or count_cpus(), report=report)
+    for split, facts in manifest["splits"].items():
+        click.echo(f"{split}: {facts['songs']} songs, {facts['hours']:.2f} hours")
+    click.echo(f"{len(manifest['sources'])} sources; whose they are is in {out / CREDITS}")
+
+
 def _print(report: Report, stems: tuple[str, ...], *, in_full: bool) -> None:
     click.echo(", ".join(report.roots))
     click.echo("\nMinutes that sound, of all minutes:\n")

@@ -7,33 +7,24 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import Connection
-from typing import Any
 
 UNBROKEN = threading.Lock()
 """A worker that holds it finishes what it does before it ends with its parent: hold it while something is written."""
 
 
 @contextlib.contextmanager
-def worker_pool(
-    n_workers: int, *, start: Callable[..., None] | None = None, arguments: tuple[Any, ...] = ()
-) -> Iterator[ProcessPoolExecutor]:
-    """A pool of fresh processes (not forked: engines have threads). After an error in the block they end at once.
-
-    Args:
-        start: Called first in each worker, with `arguments`.
-    """
+def worker_pool(n_workers: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool of fresh processes (not forked: engines have threads). After an error in the block they end at once."""
     context = multiprocessing.get_context("spawn")
     # The workers hold one end of a pipe, and end when this process lets go of the other one.
     held_by_workers, held_here = context.Pipe(duplex=False)
     with (
         held_by_workers,
         held_here,
-        ProcessPoolExecutor(
-            n_workers, mp_context=context, initializer=_join, initargs=(held_by_workers, start, arguments)
-        ) as pool,
+        ProcessPoolExecutor(n_workers, mp_context=context, initializer=_join, initargs=(held_by_workers,)) as pool,
     ):
         try:
             yield pool
@@ -42,7 +33,7 @@ def worker_pool(
             raise
 
 
-def _join(parent: Connection, start: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+def _join(parent: Connection) -> None:
     """Begin the life of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes; the parent ends this one
 
@@ -54,5 +45,3 @@ def _join(parent: Connection, start: Callable[..., None] | None, arguments: tupl
                 os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
-    if start:
-        start(*arguments)

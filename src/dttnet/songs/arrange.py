@@ -1,0 +1,147 @@
+"""A song from nothing: composed, played, produced and mixed. Source of the levels and forms: the players' own rooms."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from dttnet.dataset import STEMS
+from dttnet.songs.bass import render_bass
+from dttnet.songs.compose import compose
+from dttnet.songs.drums import render_drums
+from dttnet.songs.library import Source
+from dttnet.songs.loose import render_loose
+from dttnet.songs.other import render_other
+from dttnet.songs.production import mix, produce, record
+from dttnet.songs.score import TAIL_S, Section, Song
+from dttnet.songs.signals import Float, envelope, fade, peak, seconds, silence, stereo
+from dttnet.songs.studio import Studio
+from dttnet.songs.vocals import render_vocals
+
+_PLAYERS = {"drums": render_drums, "bass": render_bass, "other": render_other, "vocals": render_vocals}
+
+_ALBUM_SHARE = 0.1
+"""Of songs that are excerpts of the album: the only real music there is, and little of it."""
+
+_LEVEL_DB = -20.0
+_LEVEL_SPREAD_DB = 4.5
+"""Of a stem where it sounds, without production: RMS in dB of full scale, mean and standard deviation."""
+
+
+@dataclass(frozen=True)
+class Take:
+    """A rendered song.
+
+    Attributes:
+        song: Its plan.
+        stems: (2, N) each, by name; their sum is the mixture, and nothing is above full scale.
+        used: Seconds taken from each source, by stem and id.
+        is_album: Whether it is an excerpt of the album.
+    """
+
+    song: Song
+    stems: Mapping[str, Float]
+    used: Mapping[str, Mapping[str, float]]
+    is_album: bool = False
+
+
+def render_song(studio: Studio, rng: np.random.Generator) -> Take:
+    """A song of a minute or so. It depends on the studio's sources and features and on the generator alone.
+
+    Raises:
+        AudioError: A file of a source is gone or damaged.
+    """
+    composer, player, producer, engineer, lottery = rng.spawn(5)
+    song = compose(composer)
+    places = _album_places(studio)
+    is_album = bool(places) and lottery.random() < _ALBUM_SHARE
+    raw, used = _play_album(song, studio, places, player) if is_album else _play(song, studio, player)
+    if not studio.features.production:
+        return Take(song, _balance(raw, engineer), used, is_album)
+    produced = {stem: produce(stem, raw[stem], song, own) for stem, own in zip(STEMS, producer.spawn(4), strict=True)}
+    mixed = mix(produced, song, engineer)
+    return Take(song, record(mixed, engineer), used, is_album)
+
+
+def _play(
+    song: Song, studio: Studio, rng: np.random.Generator
+) -> tuple[dict[str, Float], dict[str, Mapping[str, float]]]:
+    """The four stems as they are played, and what each was made of."""
+    stems: dict[str, Float] = {}
+    used: dict[str, Mapping[str, float]] = {}
+    # A generator of its own for each, so that a change to one player leaves the others' stems as they were.
+    for stem, own in zip(STEMS, rng.spawn(4), strict=True):
+        plan = song if studio.features.structure else _unrelated(song, own)
+        studio.library.used.clear()
+        play = _PLAYERS[stem] if studio.features.playing else functools.partial(render_loose, stem)
+        stems[stem] = _cut(play(plan, studio, own), song)
+        used[stem] = dict(studio.library.used)
+    return stems, used
+
+
+def _balance(stems: Mapping[str, Float], rng: np.random.Generator) -> dict[str, Float]:
+    """Stems at levels about those of a mix, and nothing more: what is left of production without production."""
+    balanced = {}
+    for stem, x in stems.items():
+        loudness = envelope(x)
+        sounding = loudness[loudness > max(loudness.max(initial=0) * 0.03, 1e-4)]
+        level_db = 10 * np.log10(np.square(sounding).mean()) if len(sounding) else 0.0
+        balanced[stem] = x * np.float32(10 ** ((rng.normal(_LEVEL_DB, _LEVEL_SPREAD_DB) - level_db) / 20))
+    mixture = np.sum(list(balanced.values()), axis=0, dtype=np.float32)
+    highest = max(peak(x) for x in (mixture, *balanced.values()))
+    gain = np.float32(min(1.0, 0.98 / highest) if highest else 1.0)
+    return {stem: x * gain for stem, x in balanced.items()}
+
+
+def _unrelated(song: Song, rng: np.random.Generator) -> Song:
+    """Another song of the same length, in which everybody plays all the time."""
+    other = compose(rng, duration_s=song.duration_s)
+    everything = Section("verse", 0, other.n_bars, float(rng.uniform(0.3, 1.0)), frozenset(STEMS))
+    return replace(other, sections=(everything,))
+
+
+def _cut(x: Float, song: Song) -> Float:
+    """Exactly as long as the song and its tail."""
+    n_samples = seconds(song.duration_s + TAIL_S)
+    x = fade(x[:, :n_samples], end=seconds(0.2))
+    return np.pad(x, ((0, 0), (0, n_samples - x.shape[1])))
+
+
+def _album_places(studio: Studio) -> list[tuple[Source, str]]:
+    """Songs of the album, if they are wanted: source and folder of each."""
+    if not studio.features.album:
+        return []
+    return [
+        (source, folder)
+        for source in studio.library.sources("album")
+        for folder in sorted({PurePosixPath(name).parent.as_posix() for name in studio.library.files(source)})
+    ]
+
+
+def _play_album(
+    song: Song, studio: Studio, places: list[tuple[Source, str]], rng: np.random.Generator
+) -> tuple[dict[str, Float], dict[str, Mapping[str, float]]]:
+    """An excerpt of one song of the album, all stems from the same place, as long as the song would be."""
+    source, folder = places[rng.integers(len(places))]
+    there = {
+        PurePosixPath(name).stem: name
+        for name in studio.library.files(source)
+        if PurePosixPath(name).parent.as_posix() == folder
+    }
+    duration_s = song.duration_s + TAIL_S
+    album_s = max(studio.library.duration_s(source, name) for name in there.values())
+    start_s = rng.random() * max(0.0, album_s - duration_s)
+    stems: dict[str, Float] = {}
+    used: dict[str, Mapping[str, float]] = {}
+    for stem in STEMS:
+        excerpt = silence(duration_s)
+        studio.library.used.clear()
+        if stem in there:
+            excerpt = studio.library.excerpt(source, there[stem], start_s=start_s, duration_s=duration_s)
+        stems[stem] = _cut(fade(stereo(excerpt), start=seconds(0.05)), song)
+        used[stem] = dict(studio.library.used) if stems[stem].any() else {}
+    return stems, used

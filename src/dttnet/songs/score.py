@@ -1,0 +1,120 @@
+"""What is played: notes, chords and the sections of a song. No sound is made here.
+
+Times are in seconds, pitches in MIDI numbers (60 is middle C), levels from 0 to 1. All songs have four beats
+to the bar, of four steps (sixteenths) each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+STEPS = 16
+"""Steps of a bar."""
+
+TAIL_S = 2.0
+"""How long a stem rings after the last bar line: all stems last `Song.duration_s + TAIL_S`."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """A note of a pitched instrument.
+
+    Attributes:
+        start_s: Since the start of the song.
+        length_s: Until the key is let go.
+        pitch: MIDI number.
+        velocity: 0 to 1.
+    """
+
+    start_s: float
+    length_s: float
+    pitch: int
+    velocity: float
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A stroke on a piece of a drum kit, such as "snare"."""
+
+    start_s: float
+    piece: str
+    velocity: float
+
+
+@dataclass(frozen=True)
+class Chord:
+    """A chord: its root in semitones above the key, and its tones in semitones above the root."""
+
+    root: int
+    intervals: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """Some bars of a song that belong together.
+
+    Attributes:
+        name: intro, verse, chorus, bridge, solo, break or outro. Sections of the same name are played alike.
+        first_bar: Counted from 0.
+        n_bars: How many.
+        energy: 0 (a whisper) to 1 (all that is there).
+        plays: The stems that sound.
+    """
+
+    name: str
+    first_bar: int
+    n_bars: int
+    energy: float
+    plays: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Song:
+    """The plan of a song.
+
+    Attributes:
+        style: A name in `dttnet.songs.styles.STYLES`.
+        beat_s: Length of a quarter note.
+        swing: How late every second eighth comes, as a share of a step: 0 is straight, 0.66 a shuffle.
+        key: Pitch class of the tonic, 0 (C) to 11.
+        is_minor: Whether the scale is minor.
+        chords: One for each bar.
+        sections: In order, without gaps.
+    """
+
+    style: str
+    beat_s: float
+    swing: float
+    key: int
+    is_minor: bool
+    chords: tuple[Chord, ...]
+    sections: tuple[Section, ...]
+
+    @property
+    def bar_s(self) -> float:
+        """Length of a bar."""
+        return 4 * self.beat_s
+
+    @property
+    def n_bars(self) -> int:
+        """Bars in all."""
+        return len(self.chords)
+
+    @property
+    def duration_s(self) -> float:
+        """From the first to the last bar line."""
+        return self.n_bars * self.bar_s
+
+    @property
+    def scale(self) -> tuple[int, ...]:
+        """Semitones of the scale above the key."""
+        return (0, 2, 3, 5, 7, 8, 10) if self.is_minor else (0, 2, 4, 5, 7, 9, 11)
+
+    def time_s(self, bar: float, step: float) -> float:
+        """When a step of a bar is played: exactly, but for the swing. Looseness is the player's."""
+        late = self.swing * ((step % 4 == 2) + 0.5 * (step % 2 == 1))
+        return bar * self.bar_s + (step + late) * self.beat_s / 4
+
+    def section(self, bar: int) -> Section:
+        """The section that a bar is in."""
+        return next(section for section in reversed(self.sections) if section.first_bar <= bar)
