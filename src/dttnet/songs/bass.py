@@ -13,7 +13,7 @@ from dttnet.songs.library import Source
 from dttnet.songs.parts import Line, write_bass
 from dttnet.songs.samplers import Sampler, read_samplers
 from dttnet.songs.score import TAIL_S, Song
-from dttnet.songs.signals import Float, envelope, highpass, lowpass, mono, peak, seconds, stereo
+from dttnet.songs.signals import Float, active_db, highpass, lowpass, mono, peak, seconds, stereo
 from dttnet.songs.studio import Studio
 from dttnet.songs.styles import STYLES, choose
 from dttnet.songs.synths import play_bass
@@ -75,7 +75,7 @@ def render_bass(song: Song, studio: Studio, rng: np.random.Generator) -> Float:
     main = choose(writer, style.bass)
     family = _draw_family(song, main, writer)
     line = write_bass(song, writer, figures=_draw_figures(song, main, style.bass, writer), low=_lowest(family, writer))
-    x = mono(_draw_player(family, studio, player)(line, player, duration_s))
+    x = mono(_draw_player(family, line, studio, player)(line, player, duration_s))
     if studio.features.production:
         x = _produce(x, song, family, engineer)
     x = highpass(stereo(x), 22)
@@ -110,9 +110,16 @@ def _lowest(family: str, rng: np.random.Generator) -> int:
     return int(rng.choice([26, 28, 28, 28, 28, 31, 33]))
 
 
-def _draw_player(family: str, studio: Studio, rng: np.random.Generator) -> Player:
+def _draw_player(family: str, line: Line, studio: Studio, rng: np.random.Generator) -> Player:
     """An instrument of the family, or another if there is none."""
-    samplers = [s for s in read_samplers(studio.library, "bass.notes") if family in _tags(s)]
+    # Short notes do not serve for long ones, and are more attack than tone.
+    lengths = [note.length_s for note in line.notes]
+    is_short = bool(lengths) and float(np.median(lengths)) < 0.3 and rng.random() < 0.3
+    samplers = [
+        sampler
+        for sampler in read_samplers(studio.library, "bass.notes")
+        if family in _tags(sampler) and (is_short or "stac" not in sampler.name.lower())
+    ]
     presets = _presets(studio, _PROGRAMS.get(family, ()))
     tones = _TONES.get(family, ()) if studio.features.fonts else ()
     if not samplers and not presets and not tones:
@@ -129,7 +136,7 @@ def _draw_player(family: str, studio: Studio, rng: np.random.Generator) -> Playe
             source, [Part(line.notes, program, volume=1.0, bends=line.bends)], duration_s
         )
     tone = tones[rng.integers(len(tones))]
-    return lambda line, own, duration_s: play_bass(line.notes, own, duration_s, tone=tone)
+    return lambda line, own, duration_s: studio.library.synthesised(play_bass(line.notes, own, duration_s, tone=tone))
 
 
 def _presets(studio: Studio, programs: tuple[int, ...]) -> list[tuple[Source, int]]:
@@ -178,8 +185,8 @@ def _produce(x: Float, song: Song, family: str, rng: np.random.Generator) -> Flo
         drive_db = rng.uniform(4, 24) if song.style in _DRIVEN and family == "pick" else rng.uniform(-8, 12)
         x = amplify_bass(x, rng, drive_db=float(min(drive_db, 0) if song.style in _DARK else drive_db))
     bands = [
-        Band("low", rng.uniform(60, 120), rng.normal(1.5, 2.5)),
-        Band("peak", rng.uniform(180, 450), rng.normal(-1.5, 2.5), 0.9),
+        Band("low", rng.uniform(65, 130), rng.normal(1.5, 2.5)),
+        Band("peak", rng.uniform(180, 450), rng.normal(-2.5, 2.5), 0.9),
         Band("peak", rng.uniform(600, 1800), rng.normal(0.5, 2.5), 0.9),
         Band("high", rng.uniform(2000, 5000), rng.normal(0, 3)),
     ]
@@ -189,18 +196,12 @@ def _produce(x: Float, song: Song, family: str, rng: np.random.Generator) -> Flo
     return x
 
 
-def active_db(x: Float) -> float:
-    """RMS of where there is sound, in dB of full scale; 0 for silence."""
-    level = envelope(x)
-    highest = float(level.max(initial=0))
-    # The envelope of silence is not quite 0.
-    return 10 * float(np.log10((level[level > 0.05 * highest] ** 2).mean())) if highest > 1e-5 else 0.0
-
-
 def _turn_tone(x: Float, song: Song, family: str, rng: np.random.Generator) -> Float:
     """The pickup and its tone knob."""
     if family in ("double", "bowed"):
         return lowpass(x, rng.uniform(3500, 9000)) if rng.random() < 0.4 else x
+    # Single notes are of pickups near the bridge, which hear little of the fundamental.
+    x = equalise(x, [Band("low", rng.uniform(80, 160), rng.uniform(2, 11))])
     if song.style in _DARK or rng.random() < 0.35:
         return lowpass(x, rng.uniform(700, 2800))
     return lowpass(x, rng.uniform(3000, 9000))

@@ -27,7 +27,7 @@ from dttnet.errors import AudioError, DttnetError, UsageError
 from dttnet.files import whole_file
 from dttnet.songs.arrange import Take, render_song
 from dttnet.songs.fonts import Fonts, load_player
-from dttnet.songs.library import USES, Library, Source
+from dttnet.songs.library import SYNTHESISED, USES, Library, Source
 from dttnet.songs.signals import RATE
 from dttnet.songs.studio import Features, Studio
 from dttnet.workers import UNBROKEN, worker_pool
@@ -143,6 +143,7 @@ def build(plan: Plan, *, n_workers: int, report: Callable[[Job, float], None]) -
         _make(plan, jobs, n_workers=n_workers, report=report)
     finally:
         known = {source.id: source for studio in studios.values() for source in studio.library.all_sources}
+        known[SYNTHESISED.id] = SYNTHESISED
         manifest = summarise(plan.out, known)
     return manifest
 
@@ -320,6 +321,8 @@ def credits_of(manifest: Mapping[str, Any]) -> str:
             for split, stems in source["share"].items()
         )
         licence = source["licence"] + (f": {source['terms']}" if "terms" in source else "")
-        title = f"[{source['title']}]({source['url'].split(',')[0]}) {source.get('commit', '')}".strip()
+        title = source["title"]
+        if "url" in source:
+            title = f"[{title}]({source['url'].split(',')[0]}) {source.get('commit', '')}".strip()
         lines.append(f"| {title} | {source['author']} | {licence} | {shares} |")
     return "\n".join(lines) + "\n"

@@ -8,14 +8,12 @@ from typing import Literal, cast
 import numpy as np
 
 from dttnet.songs.effects import Band, compress, equalise, reverb, saturate
-from dttnet.songs.grooves import GROOVES, HATS, play_drums
+from dttnet.songs.grooves import HATS, play_drums
 from dttnet.songs.kits import Voice, draw_kit
 from dttnet.songs.score import TAIL_S, Hit, Song
 from dttnet.songs.signals import RATE, Float, add, fade, highpass, peak, seconds, silence
 from dttnet.songs.studio import Studio
 from dttnet.songs.styles import STYLES, choose
-
-__all__ = ["GROOVES", "render_drums"]
 
 _DECADE = ("synth pop", "pop", "ballad", "hard rock", "disco", "rock")
 """Styles that were played with gated rooms on snares once."""
@@ -135,7 +133,7 @@ def _produce(x: Float, hits: Sequence[Hit], kit: Mapping[str, Voice], song: Song
         )
     if rng.random() < 0.6:
         loud = x / np.float32(peak(x) + 1e-9)
-        x = saturate(loud, float(rng.uniform(2, 10)), kind="tanh" if rng.random() < 0.5 else "tube")
+        x = saturate(loud, float(rng.uniform(2, 9)), kind="tanh" if rng.random() < 0.5 else "tube")
     return x
 
 

@@ -146,21 +146,23 @@ def limiting(key: Float, *, ceiling: float, release_s: float, ahead_s: float = 0
     allowed = np.minimum(1.0, ceiling / np.maximum(peaks, 1e-9))
     wide = 2 * max(1, round(ahead_s * RATE / HOP)) + 1
     lowest = ndimage.minimum_filter1d(allowed, wide + 2, mode="nearest")
-    back = 1 - float(np.exp(-HOP / (release_s * RATE)))
-    gain, gains = 1.0, []
-    for low in lowest.tolist():
-        gain = min(low, gain + (1 - gain) * back)
-        gains.append(gain)
+    # What is taken away dies away: the largest of all that came before, each as far as it has fallen since.
+    fallen = np.arange(len(lowest)) * (HOP / (release_s * RATE))
+    taken = np.log(np.maximum(1 - lowest, 1e-12))
+    gains = 1 - np.exp(np.maximum.accumulate(taken + fallen) - fallen)
     # All that is averaged for a hop is below what it and its neighbours allow: so is the mean, and the line to it.
-    smooth = ndimage.uniform_filter1d(np.array(gains), wide, mode="nearest")
+    smooth = ndimage.uniform_filter1d(gains, wide, mode="nearest")
     return _hold(smooth, key.shape[1], first=float(smooth[0])) * np.float32(1 - 1e-6)
 
 
 def _hop_peaks(key: Float) -> NDArray[np.float64]:
     """(hops,) the highest absolute sample of each; the last hop may be short."""
-    loudest = np.abs(key).max(axis=0)
-    loudest = np.pad(loudest, (0, -len(loudest) % HOP))
-    peaks: NDArray[np.float64] = loudest.reshape(-1, HOP).max(axis=1).astype(np.float64)
+    if not key.shape[1]:
+        return np.zeros(0)
+    first, *others = np.abs(key)
+    for other in others:
+        np.maximum(first, other, out=first)
+    peaks: NDArray[np.float64] = np.maximum.reduceat(first, np.arange(0, len(first), HOP)).astype(np.float64)
     return peaks
 
 
@@ -198,7 +200,7 @@ def saturate(x: Float, drive_db: float, *, kind: Shape = "tanh") -> Float:
     """
     drive = np.float32(10 ** (drive_db / 20))
     # Soft shapes driven little make no harmonics that would matter beyond half the rate.
-    if drive_db < 6 and kind in ("tanh", "tube"):
+    if drive_db < 9 and kind in ("tanh", "tube"):
         return _shape(x, drive, kind)
     twice = soxr.resample(x.T, RATE, 2 * RATE, quality="MQ").T
     back = soxr.resample(_shape(twice, drive, kind).T, 2 * RATE, RATE, quality="MQ").T
@@ -415,7 +417,7 @@ def phaser(
     x: Float, rng: np.random.Generator, *, rate_hz: float, wet: float, low_hz: float = 300.0, high_hz: float = 2500.0
 ) -> Float:
     """x with itself through four all-pass filters, so that notches sweep between two frequencies."""
-    hop = 8 * HOP
+    hop = 16 * HOP
     starts = range(0, x.shape[1], hop)
     sweep = 0.5 - 0.5 * np.cos(2 * np.pi * rate_hz * np.array(starts) / RATE + rng.uniform(0, 2 * np.pi))
     t = np.tan(np.pi * low_hz * (high_hz / low_hz) ** sweep / RATE)

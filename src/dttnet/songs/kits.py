@@ -484,7 +484,7 @@ def _prepare(
     damping_s = _draw_damping_s(piece, strokes, rng)
     longest_s = min(_LONGEST_S.get(piece, 1.5), 7 * damping_s + 0.05)
     bands = _draw_tone(piece, rng) if studio.features.production else ()
-    drive_db = rng.uniform(3, 14) if studio.features.production and rng.random() < 0.15 else 0.0
+    drive_db = rng.uniform(2, 6) if studio.features.production and rng.random() < 0.25 else 0.0
     sounds: list[Float] = []
     rooms: list[Float | None] = []
     for stroke in strokes:
@@ -553,7 +553,7 @@ def _load(stroke: Stroke, studio: Studio, song: Song, semitones: float, longest_
             x = synthesise(stroke.piece, song.beat_s, rng)
         else:
             x = synthesise_cymbal(stroke.piece, stroke.hardness, rng)
-        x = faster(x, 2 ** (semitones / 12))
+        x = studio.library.synthesised(faster(x, 2 ** (semitones / 12)))
         return x / np.float32(peak(x) + 1e-9), None
     if isinstance(stroke, Keyed):
         note = Note(0.0, 0.3, stroke.key, stroke.velocity)

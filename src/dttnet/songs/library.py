@@ -76,6 +76,17 @@ class Source:
         return any(fnmatch.fnmatch(name, pattern) for pattern in self.held_out)
 
 
+SYNTHESISED = Source(
+    id="synthesised",
+    use="synthesis",
+    title="Synthesised",
+    author="dttnet",
+    url="",
+    licence="CC0-1.0",
+)
+"""What no recording is used for: subtractive, FM and other synthesis."""
+
+
 def read_catalogue(root: Path) -> list[Source]:
     """The sources of the package and those of `root/sources.yaml`, which come first.
 
@@ -177,7 +188,7 @@ class Library:
                 self._sources.setdefault(source.use, []).append(source)
         self._split()
         self._read = functools.lru_cache(maxsize=1000)(self._decode)
-        self._moved = functools.lru_cache(maxsize=600)(self._decode_faster)
+        self._moved = functools.lru_cache(maxsize=1200)(self._decode_faster)
 
     def sources(self, use: str) -> list[Source]:
         """Those that serve for this, in the catalogue's order; may be empty."""
@@ -253,6 +264,11 @@ class Library:
     def count(self, source: Source, duration_s: float) -> None:
         """Note that so many seconds of a source are used."""
         self.used[source.id] += duration_s
+
+    def synthesised(self, x: Float) -> Float:
+        """Note that x is made of no recording, and return it."""
+        self.count(SYNTHESISED, x.shape[1] / RATE)
+        return x
 
     def _find_folder(self, source: Source) -> bool:
         folder = self.root / source.folder

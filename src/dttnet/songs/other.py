@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,6 @@ import numpy as np
 from scipy import ndimage
 
 from dttnet.songs.amplifiers import Gain, amplify_guitar
-from dttnet.songs.bass import active_db
 from dttnet.songs.effects import (
     Band,
     chorus,
@@ -29,7 +29,7 @@ from dttnet.songs.library import Source
 from dttnet.songs.parts import Line, write_part
 from dttnet.songs.samplers import Sampler, read_samplers
 from dttnet.songs.score import TAIL_S, Note, Song
-from dttnet.songs.signals import RATE, Float, add, fade, highpass, lowpass, mono, peak, seconds, stereo
+from dttnet.songs.signals import RATE, Float, active_db, add, fade, highpass, lowpass, mono, peak, seconds, stereo
 from dttnet.songs.studio import Studio
 from dttnet.songs.styles import STYLES, choose
 from dttnet.songs.synths import LINES, play, play_line, rotate
@@ -59,7 +59,7 @@ class _Kind:
 
 
 _KINDS: dict[str, _Kind] = {
-    "electric": _Kind((26, 27, 27, 28), "electric", bends=True, low_hz=75),
+    "electric": _Kind((26, 27, 27, 28), "electric", ("pluck",), bends=True, low_hz=75),
     "distorted": _Kind((29, 30, 30), bends=True, low_hz=75),
     "acoustic": _Kind((24, 25, 25), "acoustic", ("pluck",), low_hz=75),
     "banjo": _Kind((105, 105, 15, 104, 106, 107), tones=("pluck",), low_hz=120),
@@ -173,7 +173,7 @@ _GAINS: dict[str, dict[str, float]] = {  # how guitars are amplified, of styles 
 }
 _TEXTURES = {"ambient": 0.4, "hip hop": 0.2, "trap": 0.2, "techno": 0.15, "drum and bass": 0.15}
 _ROOMS: tuple[Literal["room", "hall", "plate", "spring"], ...] = ("room", "room", "hall", "plate", "plate", "spring")
-_NO_TEXTURE = re.compile("bass|robot|choir|beat|vinyl|perc|drum|kick|snare|hat|burp|crow|voic|vox|phone|scratch")
+_NO_TEXTURE = re.compile("bass|boom|robot|choir|beat|vinyl|perc|drum|kick|snare|hat|burp|crow|voic|vox|phone|scratch")
 
 
 @dataclass(frozen=True)
@@ -297,10 +297,10 @@ def _draw_player(seat: _Seat, studio: Studio, rng: np.random.Generator) -> Playe
     if sort == "font":
         source, program = presets[rng.integers(len(presets))]
         return lambda line, own, duration_s: _on_font(studio, source, program, line, own, duration_s)
-    tone = tones[rng.integers(len(tones))]
+    tone, made = tones[rng.integers(len(tones))], studio.library.synthesised
     if tone in LINES and (seat.role == "lead" or tone not in ("saw", "square", "pulse")):
-        return lambda line, own, duration_s: play_line(line.notes, own, duration_s, tone=tone)
-    return lambda line, own, duration_s: play(line.notes, own, duration_s, tone=tone)
+        return lambda line, own, duration_s: made(play_line(line.notes, own, duration_s, tone=tone))
+    return lambda line, own, duration_s: made(play(line.notes, own, duration_s, tone=tone))
 
 
 def _on_font(
@@ -421,7 +421,15 @@ def _again(line: Line, rng: np.random.Generator) -> Line:
 def _produce(seat: _Seat, takes: Sequence[Float], song: Song, rng: np.random.Generator) -> Float:
     """(2, N): amplifier, equaliser, effects, place."""
     kind = _KINDS[seat.kind]
-    sides = [_where_it_sounds(take, lambda x: _recorded(x, seat, rng)) for take in takes]
+    if not kind.wide:
+        takes = [mono(take) for take in takes]
+    seeds = rng.integers(1 << 31, size=len(takes))
+    if rng.random() < 0.6:  # both takes through the same amplifier
+        seeds[:] = seeds[0]
+    sides = [
+        _where_it_sounds(take, functools.partial(_recorded, seat=seat, rng=np.random.default_rng(seed)))
+        for take, seed in zip(takes, seeds, strict=True)
+    ]
     if len(sides) == 2:
         spread, pan = rng.uniform(0.7, 1.0), rng.normal(0, 0.05)
         left, right = (side.mean(axis=0, keepdims=True) for side in sides)
@@ -525,6 +533,7 @@ def _texture(song: Song, studio: Studio, rng: np.random.Generator, highest: floa
         while now_s < end_s:
             shift = float(rng.choice([-5, 0, 0, 2, 7]))
             x = studio.library.hit(source, name, semitones=shift, longest_s=12.0)[:, : seconds(end_s - now_s)]
+            x = highpass(x, 90)
             add(out, stereo(fade(x, start=400, end=RATE // 4)), seconds(now_s), gain=highest * rng.uniform(0.6, 1))
             now_s += max(song.bar_s, np.ceil(x.shape[1] / RATE / song.bar_s) * song.bar_s)
     return out

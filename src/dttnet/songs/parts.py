@@ -569,7 +569,7 @@ def _power(passage: _Passage) -> list[_Stroke]:
     figure = _pick(rng, _POWERS[:2] if passage.energy < 0.4 else _POWERS[2:] if rng.random() < 0.75 else _POWERS)
     if passage.song.beat_s < 0.38:
         figure = "".join(mark if step % 2 == 0 else "." for step, mark in enumerate(figure))
-    has_octave, cut = rng.random() < 0.75, rng.uniform(0.7, 0.99)
+    has_octave, cut = rng.random() < 0.75, rng.uniform(0.55, 0.98)
     out = []
     for bar in passage.bars:
         base = passage.base(bar)

@@ -85,14 +85,16 @@ def describe(stems: Mapping[str, Float]) -> Statistics:
     onsets: dict[str, NDArray[np.float64]] = {}
     for part, x in parts.items():
         onsets[part] = _onset_strengths(x)
-        if not np.isfinite(loudness(x)):
+        own = total if part == MIXTURE else loudness(x)
+        if not np.isfinite(own):
             values[part] = {"share": 0.0}
             continue
         middle, side = _spectra(x)
         spectra[part] = _to_db(_thirds(middle + side) / (middle + side).sum())
         widths[part] = _width_db(_thirds(middle), _thirds(side))
         values[part] = {
-            "level": loudness(x) - total,
+            "level": own - total,
+            "loudness": own,
             **_measure_dynamics(x, onsets[part]),
             **_measure_spectrum(middle, side),
             "noise": _flatness_db(middle + side),
@@ -106,10 +108,10 @@ def describe(stems: Mapping[str, Float]) -> Statistics:
 
 def _measure_dynamics(x: Float, onsets: NDArray[np.float64]) -> dict[str, float]:
     tenth = RATE // 10
-    levels = np.abs(_frames(x, tenth)).max(axis=(0, 2))
-    power = (_frames(x, tenth).astype(np.float64) ** 2).mean(axis=(0, 2))
+    levels = np.abs(_frames(x, tenth)).max(axis=2).max(axis=0)
+    power = (_frames(x, tenth) ** 2).mean(axis=2).mean(axis=0)
     sounds = levels > max(1e-3, np.percentile(levels, 95) / 100)
-    found = {"loudness": loudness(x), "share": float(sounds.mean())}
+    found = {"share": float(sounds.mean())}
     if sounds.any():
         found["crest"] = 20 * float(np.log10(peak(x))) - float(_to_db(power[sounds].mean()))
         found["onsets"] = len(_onset_times(onsets)) / (sounds.sum() / 10)
@@ -149,8 +151,9 @@ def _flatness_db(power: NDArray[np.float64]) -> float:
 def _spectra(x: Float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(F,) mean power of the middle and of the side, of 8192 samples each."""
     n_window = min(8192, x.shape[1])
-    sides = np.stack([x[0] + x[-1], x[0] - x[-1]]) / 2
-    middle, side = signal.welch(sides, RATE, nperseg=n_window, scaling="spectrum")[1].astype(np.float64)
+    sides = np.stack([x[0] + x[-1], x[0] - x[-1]]) * np.float32(0.5)
+    spectra = fft.rfft(_frames(sides, n_window) * signal.get_window("hann", n_window).astype(np.float32))
+    middle, side = (spectra.real**2 + spectra.imag**2).mean(axis=1, dtype=np.float64)
     return middle, side
 
 
@@ -183,7 +186,7 @@ def _frames(x: Float, n_samples: int) -> Float:
 
 def _seconds_db(x: Float) -> NDArray[np.float64]:
     """(T,) levels of seconds, silence at -60 dB: who plays when, and how loudly."""
-    power = (_frames(x, RATE).astype(np.float64) ** 2).mean(axis=(0, 2))
+    power = (_frames(x, RATE) ** 2).mean(axis=2).mean(axis=0)
     levels: NDArray[np.float64] = np.maximum(_to_db(power), -60.0)
     return levels
 
@@ -419,6 +422,6 @@ def _figure(size: tuple[float, float], purpose: str) -> Figure:
     figure = Figure(figsize=size)
     # Inches: a layout that matplotlib finds takes longer than all the drawing.
     left, bottom, right, top = 0.7 / size[0], 0.5 / size[1], 1 - 0.1 / size[0], 1 - 0.4 / size[1]
-    figure.subplots_adjust(left=left, bottom=bottom, right=right, top=top, wspace=0.15, hspace=0.3)
+    figure.subplots_adjust(left=left, bottom=bottom, right=right, top=top, wspace=0.15, hspace=0.2)
     FigureCanvasAgg(figure)  # not by way of pyplot, which has state and may want a display
     return figure

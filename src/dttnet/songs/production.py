@@ -21,7 +21,7 @@ from dttnet.dataset import STEMS
 from dttnet.songs import effects
 from dttnet.songs.effects import Band, RoomKind, Shape
 from dttnet.songs.score import Song
-from dttnet.songs.signals import RATE, Float, highpass, lowpass, mono, peak, seconds, stereo
+from dttnet.songs.signals import RATE, Float, highpass, level_db, lowpass, mono, peak, seconds, stereo
 
 PEAK = 0.98
 """The highest sample of a mixture, and of a stem."""
@@ -44,7 +44,7 @@ class _Manner:
         pump: Share of songs in which the kick pushes everything else down.
     """
 
-    levels_db: Mapping[str, float] = field(default_factory=lambda: {"bass": -4.0, "other": -0.5, "vocals": 0.5})
+    levels_db: Mapping[str, float] = field(default_factory=lambda: {"bass": -3.5, "other": 0.5, "vocals": 0.5})
     loudness: tuple[float, float] = (-17.0, -9.0)
     drive: float = 1.0
     wet: float = 1.0
@@ -54,11 +54,11 @@ class _Manner:
 _BAND = _Manner()
 _LOUD = _Manner({"bass": -4.5, "other": 1.5, "vocals": -0.5}, (-13.0, -8.0), drive=1.6, wet=0.7)
 _QUIET = _Manner({"bass": -3.0, "other": 1.5, "vocals": 4.0}, (-23.0, -12.0), drive=0.5, wet=1.2)
-_ISLAND = _Manner({"bass": -0.5, "other": -2.0, "vocals": 0.5}, (-18.0, -10.0), drive=0.8, wet=1.2)
-_GROOVE = _Manner({"bass": -2.5, "other": -1.0, "vocals": 1.0}, (-18.0, -10.0), drive=0.8)
-_POP = _Manner({"bass": -3.5, "other": -1.0, "vocals": 2.0}, (-15.0, -8.0), pump=0.15)
-_BEATS = _Manner({"bass": -2.0, "other": -3.0, "vocals": 2.0}, (-14.0, -8.0), wet=0.7, pump=0.2)
-_DANCE = _Manner({"bass": -3.0, "other": -2.5, "vocals": -1.5}, (-13.0, -8.0), wet=1.1, pump=0.65)
+_ISLAND = _Manner({"bass": -0.5, "other": -1.0, "vocals": 0.5}, (-18.0, -10.0), drive=0.8, wet=1.2)
+_GROOVE = _Manner({"bass": -2.5, "other": 0.0, "vocals": 1.0}, (-18.0, -10.0), drive=0.8)
+_POP = _Manner({"bass": -3.5, "other": 0.0, "vocals": 2.0}, (-15.0, -8.0), pump=0.15)
+_BEATS = _Manner({"bass": -2.0, "other": -2.0, "vocals": 2.0}, (-14.0, -8.0), wet=0.7, pump=0.2)
+_DANCE = _Manner({"bass": -3.0, "other": -1.5, "vocals": -1.5}, (-13.0, -8.0), wet=1.1, pump=0.65)
 _CALM = _Manner({"bass": -1.0, "other": 4.0, "vocals": 3.0}, (-23.0, -13.0), drive=0.5, wet=2.0)
 
 _MANNERS = {
@@ -119,10 +119,12 @@ def _vocals(x: Float, song: Song, rng: np.random.Generator) -> Float:
         Band("low", rng.uniform(150, 300), rng.uniform(-4, 2)),
         Band("peak", rng.uniform(250, 600), rng.uniform(-4, 1), rng.uniform(0.7, 1.5)),
         Band("peak", rng.uniform(2000, 5000), rng.uniform(-1.5, 4), rng.uniform(0.6, 1.2)),
-        Band("high", rng.uniform(6000, 11000), rng.uniform(-3, 6)),
+        Band("high", rng.uniform(6000, 11000), rng.uniform(-2, 7)),
     ]
     x = effects.equalise(x, bands)
-    x = _level(x, rng, reduction_db=rng.uniform(2, 8), attack_s=(0.002, 0.02), release_s=(0.05, 0.25))
+    x = _level(x, rng, reduction_db=rng.uniform(2, 8), attack_s=(0.001, 0.015), release_s=(0.05, 0.25))
+    if rng.random() < 0.85:
+        x = _tame(x, rng, most_db=rng.uniform(2, 8))
     if rng.random() < 0.35:
         x = _warm(x, rng, manner.drive * rng.uniform(0.5, 8 if rng.random() < 0.85 else 18))
     x = _noisy(x, rng, share=0.15)
@@ -161,9 +163,12 @@ def _drums(x: Float, song: Song, rng: np.random.Generator) -> Float:
         x = _warm(x, rng, manner.drive * rng.uniform(0.5, 10))
     if rng.random() < 0.6:
         x = _tame(x, rng, most_db=manner.drive * rng.uniform(1, 8))
-    x = effects.place(x, width=_width(rng, mono_share=0.1, most=1.25), pan=_pan(rng, 0.05))
+    x = _spread(x, rng, side_db=rng.normal(-12, 4), mono_share=0.1)
+    x = effects.place(x, pan=_pan(rng, 0.05))
     if rng.random() < 0.08:
         return _gated_room(x, rng)
+    if rng.random() < 0.2:
+        return x
     return _ambience(
         x,
         rng,
@@ -180,13 +185,15 @@ def _bass(x: Float, song: Song, rng: np.random.Generator) -> Float:
         Band("highpass", rng.uniform(22, 45)),
         Band("low", rng.uniform(60, 120), rng.uniform(-4, 4)),
         Band("peak", rng.uniform(180, 450), rng.uniform(-5, 2), rng.uniform(0.6, 1.4)),
-        Band("peak", rng.uniform(700, 1800), rng.uniform(-3, 5), rng.uniform(0.6, 1.2)),
-        Band("high", rng.uniform(2500, 6000), rng.uniform(-9, 3)),
+        Band("peak", rng.uniform(700, 1800), rng.uniform(-2, 6), rng.uniform(0.6, 1.2)),
+        Band("high", rng.uniform(2500, 6000), rng.uniform(-7, 6)),
     ]
     x = effects.equalise(x, bands)
-    x = _level(x, rng, reduction_db=rng.uniform(2, 10), attack_s=(0.005, 0.04), release_s=(0.08, 0.35))
-    if rng.random() < 0.35:
-        x = _warm(x, rng, manner.drive * rng.uniform(0.5, 9))
+    x = _level(x, rng, reduction_db=rng.uniform(2, 10), attack_s=(0.003, 0.03), release_s=(0.08, 0.35))
+    if rng.random() < 0.8:
+        x = _tame(x, rng, most_db=rng.uniform(3, 10))
+    if rng.random() < 0.45:
+        x = _warm(x, rng, manner.drive * rng.uniform(0.5, 10))
     width = 0.0 if rng.random() < 0.6 else rng.uniform(0.1, 1.0)
     x = effects.place(x, width=width, pan=_pan(rng, 0.03))
     if rng.random() < 0.15:
@@ -210,10 +217,11 @@ def _other(x: Float, song: Song, rng: np.random.Generator) -> Float:
     if rng.random() < 0.2:
         x = _warm(x, rng, manner.drive * rng.uniform(0.5, 7))
     x = _noisy(x, rng, share=0.15)
-    x = effects.place(x, width=_width(rng, mono_share=0.06, most=1.5), pan=_pan(rng, 0.08))
+    x = _spread(x, rng, side_db=rng.normal(-6.5, 4), mono_share=0.06)
+    x = effects.place(x, pan=_pan(rng, 0.08))
     if rng.random() < 0.06:
         x = effects.phaser(x, rng, rate_hz=rng.uniform(0.05, 0.6), wet=rng.uniform(0.3, 0.8))
-    if rng.random() < 0.75:
+    if rng.random() < 0.6:
         x = _ambience(
             x,
             rng,
@@ -241,7 +249,7 @@ def _level(
     release_s: tuple[float, float],
 ) -> Float:
     """Compressed so that its loud parts lose about so much, whatever the level of x is."""
-    loud_db = _loud_db(x, 85)
+    (loud_db,) = _loud_db(x, 85)
     ratio = float(rng.choice([2.0, 3.0, 4.0, 6.0, 10.0]))
     return effects.compress(
         x,
@@ -252,10 +260,13 @@ def _level(
     )
 
 
-def _loud_db(x: Float, percent: float) -> float:
-    """The level that so many of the hops that sound do not reach."""
+def _loud_db(x: Float, *percents: float) -> list[float]:
+    """The levels that so many of the hops that sound do not reach."""
     levels_db = effects.hop_levels_db(x)
-    return float(np.percentile(levels_db[levels_db > levels_db.max() - 40], percent)) if len(levels_db) else 0.0
+    if not len(levels_db):
+        return [0.0] * len(percents)
+    found: list[float] = np.percentile(levels_db[levels_db > levels_db.max() - 40], percents).tolist()
+    return found
 
 
 def _warm(x: Float, rng: np.random.Generator, drive_db: float) -> Float:
@@ -268,7 +279,8 @@ def _warm(x: Float, rng: np.random.Generator, drive_db: float) -> Float:
 
 def _tame(x: Float, rng: np.random.Generator, *, most_db: float) -> Float:
     """Without its highest peaks: what only few moments reach, and at most so much."""
-    ceiling = 10 ** (max(_loud_db(x, 97), _loud_db(x, 100) - most_db) / 20)
+    usual_db, highest_db = _loud_db(x, 95, 100)
+    ceiling = 10 ** (max(usual_db, highest_db - most_db) / 20)
     return x * effects.limiting(x, ceiling=ceiling, release_s=rng.uniform(0.02, 0.15), ahead_s=0.0015)
 
 
@@ -288,8 +300,19 @@ def _pan(rng: np.random.Generator, hard_share: float) -> float:
     return float(np.clip(rng.normal(0, 0.06), -0.25, 0.25))
 
 
-def _width(rng: np.random.Generator, *, mono_share: float, most: float) -> float:
-    return 0.0 if rng.random() < mono_share else float(np.clip(rng.normal(0.95, 0.25), 0.3, most))
+def _spread(x: Float, rng: np.random.Generator, *, side_db: float, mono_share: float) -> Float:
+    """(2, N) about as wide as wanted: side over middle in dB, at most even. What is mono is doubled at times."""
+    if rng.random() < mono_share:
+        return stereo(mono(x))
+    middle, side = mono(stereo(x)), mono(stereo(x) * np.array([[1], [-1]], np.float32))
+    now_db = level_db(side) - level_db(middle)
+    if now_db < -30:
+        return effects.double(middle, rng, n=2, spread=rng.uniform(0.5, 1.0)) if rng.random() < 0.3 else stereo(x)
+    side = side * np.float32(np.clip(10 ** ((min(side_db, 0.0) - now_db) / 20), 0.3, 2.5))
+    if rng.random() < 0.5:
+        # The bass in the middle, as records have it.
+        side = highpass(side, rng.uniform(60, 250), order=1)
+    return np.concatenate([middle + side, middle - side])
 
 
 def _ambience(
@@ -312,7 +335,7 @@ def _ambience(
 def _gated_room(x: Float, rng: np.random.Generator) -> Float:
     """A big room that is shut off soon after each stroke, as in the eighties."""
     room = effects.convolve(mono(x), effects.room_response(rng, decay_s=rng.uniform(1.5, 3.0), kind="room"))
-    gate = effects.gating(x, threshold_db=_loud_db(x, 100) - 12, hold_s=rng.uniform(0.08, 0.25), release_s=0.01)
+    gate = effects.gating(x, threshold_db=_loud_db(x, 100)[0] - 12, hold_s=rng.uniform(0.08, 0.25), release_s=0.01)
     return x + room * (gate * np.float32(rng.uniform(0.15, 0.5)))
 
 
@@ -427,10 +450,10 @@ def _ride(song: Song, rng: np.random.Generator) -> Points:
     levels_db: dict[str, float] = {}
     times_s, values_db = [0.0], []
     for section in song.sections:
-        level_db = levels_db.setdefault(section.name, rng.normal(0, 0.8) + 1.5 * (section.energy - 0.6))
+        own_db = levels_db.setdefault(section.name, rng.normal(0, 0.8) + 1.5 * (section.energy - 0.6))
         end_s = (section.first_bar + section.n_bars) * song.bar_s
         times_s += [end_s - 0.15, end_s + 0.05]
-        values_db += [level_db, level_db]
+        values_db += [own_db, own_db]
     return np.array(times_s), 10 ** (np.array([*values_db, values_db[-1]]) / 20)
 
 
@@ -448,7 +471,7 @@ def _pump(stems: Mapping[str, Float], rng: np.random.Generator) -> dict[str, Flo
     key = lowpass(mono(stems["drums"]), 120)
     gain = effects.compression(
         key,
-        threshold_db=_loud_db(key, 100) - rng.uniform(8, 20),
+        threshold_db=_loud_db(key, 100)[0] - rng.uniform(8, 20),
         ratio=rng.uniform(2, 8),
         attack_s=0.002,
         release_s=rng.uniform(0.06, 0.25),
@@ -459,7 +482,7 @@ def _pump(stems: Mapping[str, Float], rng: np.random.Generator) -> dict[str, Flo
 
 def _master(stems: Mapping[str, Float], manner: _Manner, rng: np.random.Generator) -> dict[str, Float]:
     """The same filter and the same gain for all stems."""
-    if rng.random() < 0.5:
+    if rng.random() < 0.4:
         bands = [
             Band("low", rng.uniform(60, 250), rng.uniform(-2.5, 2.5)),
             Band("peak", rng.uniform(300, 4000), rng.uniform(-2, 2), 0.5),
@@ -472,7 +495,7 @@ def _master(stems: Mapping[str, Float], manner: _Manner, rng: np.random.Generato
         ratio = rng.uniform(1.5, 4)
         gain = effects.compression(
             mixture,
-            threshold_db=_loud_db(mixture, 85) - rng.uniform(0.5, 4) / (1 - 1 / ratio),
+            threshold_db=_loud_db(mixture, 85)[0] - rng.uniform(0.5, 4) / (1 - 1 / ratio),
             ratio=ratio,
             attack_s=rng.uniform(0.005, 0.04),
             release_s=rng.uniform(0.08, 0.5),
@@ -613,7 +636,9 @@ def _cheap(stems: Mapping[str, Float], rng: np.random.Generator) -> dict[str, Fl
         ),
     )
     mixture = _sum(narrow)
-    gain = effects.compression(mixture, threshold_db=_loud_db(mixture, 90) - 8, ratio=4, attack_s=0.01, release_s=0.4)
+    gain = effects.compression(
+        mixture, threshold_db=_loud_db(mixture, 90)[0] - 8, ratio=4, attack_s=0.01, release_s=0.4
+    )
     narrow = {stem: x * gain for stem, x in narrow.items()}
     return _hiss(narrow, rng) if rng.random() < 0.5 else narrow
 
@@ -666,6 +691,8 @@ def _channels(stems: Mapping[str, Float], rng: np.random.Generator) -> dict[str,
     if rng.random() < 0.3:
         signs = -signs
     factors = signs * gains
+    if not is_swapped and (factors == 1).all():
+        return dict(stems)
     return _each(stems, lambda x: (x[::-1] if is_swapped else x) * factors)
 
 

@@ -30,7 +30,7 @@ def stereo(x: Float) -> Float:
 
 def mono(x: Float) -> Float:
     """(1, N): the mean of the channels."""
-    return x.mean(axis=0, keepdims=True, dtype=np.float32)
+    return np.asarray(x.mean(axis=0, keepdims=True), np.float32)
 
 
 def fade(x: Float, *, start: int = 0, end: int = 0) -> Float:
@@ -70,7 +70,15 @@ def envelope(x: Float, *, hop: int = 441) -> Float:
     loudest = np.abs(x).max(axis=0)
     n_hops = len(loudest) // hop
     squares = np.square(loudest[: n_hops * hop].reshape(n_hops, hop), dtype=np.float32)
-    return np.sqrt(squares.mean(axis=1, dtype=np.float32) + np.float32(1e-12))
+    return np.asarray(np.sqrt(squares.mean(axis=1) + 1e-12), np.float32)
+
+
+def active_db(x: Float) -> float:
+    """RMS of where there is sound, in dB of full scale; 0 for silence."""
+    level = envelope(x)
+    highest = float(level.max(initial=0))
+    # The envelope of silence is not quite 0.
+    return 10 * float(np.log10((level[level > 0.05 * highest] ** 2).mean())) if highest > 1e-5 else 0.0
 
 
 def faster(x: Float, ratio: float) -> Float:
@@ -92,7 +100,7 @@ def highpass(x: Float, hz: float, *, order: int = 2) -> Float:
 
 def _butterworth(x: Float, kind: str, hz: float, order: int) -> Float:
     sos = signal.butter(order, hz, kind, fs=RATE, output="sos").astype(np.float32)
-    return signal.sosfilt(sos, x, axis=1).astype(np.float32)
+    return np.asarray(signal.sosfilt(sos, x, axis=1), np.float32)
 
 
 def without_silence(x: Float, *, below_db: float, keep_s: float) -> Float:

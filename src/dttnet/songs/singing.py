@@ -338,10 +338,10 @@ class _Pattern:
 def draw_tune(rng: np.random.Generator, manner: str) -> Tune:
     """As a manner of singing wants."""
     if manner == "rap":
-        return Tune(per_s=rng.uniform(4.5, 7.0), slurs=0.0, leaps=0.05, flat=0.6, rest=rng.uniform(0.08, 0.25))
+        return Tune(per_s=rng.uniform(4.5, 7.0), slurs=0.0, leaps=0.05, flat=0.6, rest=rng.uniform(0.08, 0.35))
     if manner in ("shouted", "growled"):
         return Tune(
-            per_s=rng.uniform(2.0, 5.0), slurs=0.03, leaps=0.1, flat=rng.uniform(0.3, 0.7), rest=rng.uniform(0.2, 0.5)
+            per_s=rng.uniform(2.0, 5.0), slurs=0.03, leaps=0.1, flat=rng.uniform(0.3, 0.7), rest=rng.uniform(0.25, 0.6)
         )
     return Tune(
         per_s=rng.uniform(2.5, 5.5),
@@ -349,7 +349,7 @@ def draw_tune(rng: np.random.Generator, manner: str) -> Tune:
         is_pentatonic=bool(rng.random() < 0.4),
         leaps=rng.uniform(0.05, 0.25),
         flat=rng.uniform(0.05, 0.4),
-        rest=rng.uniform(0.15, 0.5),
+        rest=rng.uniform(0.22, 0.62),
     )
 
 
@@ -374,12 +374,13 @@ def compose_melody(
     order = [0, 0, 1, 0] if rng.random() < 0.35 else [0, 1, 0, 1] if rng.random() < 0.5 else [0, 1, 0, 2]
     tones = _scale(song, tune, low, high)
     middle = np.interp(0.5 + 0.28 * lift, [0, 1], [low, high]) + rng.uniform(-1, 1)
-    skipped = rng.random(64) < (0.06 if section.name != "chorus" else 0)
+    skipped = rng.random(64) < (0.1 if section.name != "chorus" else 0.03)
     phrases = []
-    for index in range(-(-section.n_bars // n_bars)):
+    n_phrases = -(-section.n_bars // n_bars)
+    for index in range(n_phrases):
         bar = section.first_bar + index * n_bars
         notes = _set_to_chords(song, section, patterns[order[index % 4]], bar, tones, middle)
-        if notes and not skipped[index % 64]:
+        if notes and not (n_phrases > 2 and skipped[index % 64]):
             phrases.append(Phrase(tuple(notes)))
     return phrases
 
@@ -408,7 +409,7 @@ def _draw_pattern(rng: np.random.Generator, tune: Tune, n_steps: int, unit: int,
     for index, length in enumerate(lengths):
         is_slurred = bool(index and rng.random() < tune.slurs)
         accent = 0.12 if step % 4 == 0 else 0.05 if step % 2 == 0 else 0.0
-        velocity = float(np.clip(0.45 + 0.35 * energy + accent + rng.normal(0, 0.07), 0.15, 1))
+        velocity = float(np.clip(0.45 + 0.35 * energy + accent + rng.normal(0, 0.1), 0.12, 1))
         notes.append((step, length, degree, velocity, is_slurred))
         step += length
         if rng.random() < tune.flat and not is_slurred:
@@ -505,10 +506,10 @@ def sing(
     lead_s = 0.4
     start_s = phrase.notes[0].start_s - lead_s
     n_frames = int((phrase.end_s - start_s + 0.6) / FRAME_S)
-    out = np.zeros(seconds(n_frames * FRAME_S) + seconds(0.1), np.float32)
+    out = np.zeros((2, seconds(n_frames * FRAME_S) + seconds(0.1)), np.float32)  # voice and breath
     contour = _contour(singer, phrase, start_s, n_frames, rng)
     groups = _syllable_times(singer, phrase, start_s, rng)
-    arc = 1 + rng.uniform(-0.15, 0.3) * np.sin(np.pi * np.linspace(0, 1, max(1, len(groups))))
+    arc = 1 + rng.uniform(-0.2, 0.5) * np.sin(np.pi * np.linspace(0, 1, max(1, len(groups))))
     now = 0
     for run in words:
         here = groups[now : now + run.last - run.first]
@@ -521,8 +522,12 @@ def sing(
         track = _track(pieces, rng)
         _add_run(bank, singer, run.name, recording, track, contour, out, rng)
         now += len(here)
-    y = signal.oaconvolve(out, singer.colour)[: len(out)].astype(np.float32)
-    return start_s, y[np.newaxis]
+    whole = out[:1]
+    if out[1].any():
+        # What is breath in a voice is above the lowest formants.
+        whole = whole + highpass(out[1:], 1200)
+    y = signal.oaconvolve(whole, singer.colour[np.newaxis], axes=1)[:, : out.shape[1]].astype(np.float32)
+    return start_s, y
 
 
 def breathe(bank: Bank, singer: Singer, length_s: float, rng: np.random.Generator) -> Float:
@@ -703,7 +708,7 @@ def _pieces(
     """Lay the syllables of a run in time: the first piece is the first consonant, up to its vowel."""
     haste = float(rng.uniform(0.85, 1.1))  # of consonants
     gains = [
-        _loudness(recording, syllable) * (0.25 + 0.75 * one.velocity) * swell * float(np.exp(rng.normal(0, 0.08)))
+        _loudness(recording, syllable) * (0.1 + 0.9 * one.velocity**1.3) * swell * float(np.exp(rng.normal(0, 0.15)))
         for syllable, one, swell in zip(chosen, held, arc.tolist(), strict=True)
     ]
     lead = min(chosen[0].vowel_s - chosen[0].start_s, 0.2)
@@ -789,7 +794,7 @@ def _add_run(
     # Consonants are no louder than vowels, and those without a pitch softer.
     frame = np.clip((track.where_s / FRAME_S).astype(int), 0, len(recording.level) - 1)
     relative = track.level / recording.level[frame]
-    softer = np.minimum(1, np.where(said > 0, 1.2, 0.55) * relative)
+    softer = np.minimum(1, np.where(said > 0, 1.2, 0.8) * relative)
     even = ndimage.uniform_filter1d(np.where(track.is_held, np.clip(relative, 0.5, 2.0) ** 0.7, softer), 3)
     gain = track.gain * even * (1 + 0.2 * ndimage.gaussian_filter1d(rng.standard_normal(n), 6))
     bank.library.count(singer.source, n * FRAME_S)
@@ -812,10 +817,14 @@ def _add_run(
         )
         if singer.breath > 0.05 and not singer.is_whispered:
             air = by_grains(recording, track.where_s, hz, gain, rng, formant=singer.formant, is_whispered=True)
-            y = y * np.float32(1 - 0.4 * singer.breath) + np.float32(singer.breath) * highpass(air[np.newaxis], 1200)[0]
-    if singer.rasp > 0.05:
-        y = _rasped(y, singer.rasp, rng)
-    start = seconds(track.first * FRAME_S)
+            y *= np.float32(1 - 0.4 * singer.breath)
+            _mix(out[1], air * np.float32(singer.breath), track.first)
+    _mix(out[0], _rasped(y, singer.rasp, rng) if singer.rasp > 0.05 else y, track.first)
+
+
+def _mix(out: Float, y: Float, frame: int) -> None:
+    """Add (N,) from a frame on; what lies beyond the end is dropped."""
+    start = seconds(frame * FRAME_S)
     y = y[: max(0, len(out) - start)]
     out[start : start + len(y)] += y
 

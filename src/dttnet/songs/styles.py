@@ -38,7 +38,7 @@ class Style:
         minor: Share of songs in minor.
         major_chords: Progressions of verses and choruses in major, a chord a bar.
         minor_chords: The same in minor.
-        grooves: Weights of the drummer's patterns, by their names in `dttnet.songs.drums.GROOVES`.
+        grooves: Weights of the drummer's patterns, by their names in `dttnet.songs.grooves.GROOVES`.
         bass: Weights of `BASS_FIGURES`.
         other: Weights of `ROLES`.
         singing: Weights of `MANNERS`.

@@ -259,9 +259,12 @@ def _plucked(
     n_periods = int(length_s * RATE / period) + 2
     loss = 10 ** (-3 * period / RATE / max(0.3, ring_s * (220 / hz) ** 0.5))
     smooth = 0.5 - 0.45 * bright * min(1.0, 440 / hz) ** 0.3
-    now = rng.uniform(-1, 1, period).astype(np.float32)
-    now -= np.roll(now, max(1, int(pick * period)))  # where it is plucked is a comb
-    now -= now.mean()
+    # A finger or a pick is not as sharp as noise, and where it plucks is a comb.
+    spectrum = np.fft.rfft(rng.uniform(-1, 1, period))
+    spectrum /= 1 + (np.arange(len(spectrum)) * hz / (700 + 3000 * bright)) ** 2
+    spectrum[0] = 0
+    now = np.fft.irfft(spectrum, period).astype(np.float32)
+    now -= np.roll(now, max(1, int(pick * period)))
     rows = np.empty((n_periods, period), np.float32)
     for row in range(n_periods):
         rows[row] = now

@@ -46,7 +46,7 @@ from dttnet.songs.singing import (
 )
 from dttnet.songs.studio import Studio
 from dttnet.songs.styles import STYLES, choose
-from dttnet.songs.voices import Bank, bank_of
+from dttnet.songs.voices import TOP_HZ, Bank, bank_of, fundamental, top_hz, with_top
 
 _TUNED = {"trap": 0.5, "hip hop": 0.25, "house": 0.25, "techno": 0.2, "synth pop": 0.2, "pop": 0.12, "disco": 0.08}
 """Share of songs whose voices are tuned by a machine."""
@@ -54,6 +54,17 @@ _TUNED = {"trap": 0.5, "hip hop": 0.25, "house": 0.25, "techno": 0.2, "synth pop
 _ALBUM_SHARE = 0.06
 _PLAIN_SHARE = 0.06
 """Of songs that take phrases of the album's singers, and of recordings as they are."""
+
+
+_PLAIN = {
+    "voice.speech": 0.4,
+    "voice.sung": 0.25,
+    "voice.phrases": 0.23,
+    "voice.vowels": 0.06,
+    "voice.growled": 0.03,
+    "voice.whispered": 0.03,
+}
+"""How often recordings of each use are taken as they are."""
 
 
 @dataclass
@@ -145,7 +156,7 @@ def _singers(studio: Studio, manner: str, rng: np.random.Generator) -> list[Sour
     if manner == "whispered" and whispered and rng.random() < 0.4:
         return whispered
     first, second = (speech, sung) if is_speech else (sung, speech)
-    return first or second or library.sources("voice.vowels")
+    return first or second or library.sources("voice.vowels") or library.sources("voice.phrases")
 
 
 def _cast(
@@ -268,7 +279,7 @@ def _sing_phrase(
             for take in range(2 if rng.random() < 0.3 else 1):
                 start_s, x = sing(bank, like(who, rng, formant=0.03), part, said, rng)
                 _record(tape, start_s, x, gain=rng.uniform(0.3, 0.7), pan=-pan if take else pan)
-        if band.manner == "choir" or (band.manner == "shouted" and band.others):
+        if band.manner == "choir" or (band.manner == "shouted" and band.others and rng.random() < 0.5):
             _join_in(bank, band, phrase, tape, rng)
 
 
@@ -291,9 +302,9 @@ def _within(phrase: Phrase, singer: Singer) -> Phrase:
 
 def _join_in(bank: Bank, band: _Band, phrase: Phrase, tape: _Tape, rng: np.random.Generator) -> None:
     """A choir or a gang sings along, everybody a little otherwise."""
-    for number in range(int(rng.integers(3, 6))):
+    for number in range(int(rng.integers(2, 5))):
         who = ((band.lead, *band.others))[number % (1 + len(band.others))]
-        person = replace(like(who, rng, formant=0.06), looseness_s=0.03, detune=0.15)
+        person = replace(like(who, rng, formant=0.06), looseness_s=0.03, detune=0.15, breath=0.0)
         part = _within(phrase, person)
         said = write_words(bank, person, part.n_syllables, rng)
         start_s, x = sing(bank, person, part, said, rng)
@@ -381,8 +392,7 @@ def _lay_recordings(
 ) -> None:
     """Recordings one after the other as they are, each section from its start on."""
     library = studio.library
-    uses = ("voice.phrases", "voice.sung", "voice.speech", "voice.vowels")
-    weights = {use: weight for use, weight in zip(uses, (0.25, 0.25, 0.45, 0.05), strict=True) if library.sources(use)}
+    weights = {use: weight for use, weight in _PLAIN.items() if library.sources(use)}
     if not weights:
         return
     use = choose(rng, weights)
@@ -401,8 +411,18 @@ def _lay_recordings(
                 continue
             level = envelope(x)
             loud = float(np.sqrt((level[level > 0.2 * level.max()] ** 2).mean())) if len(level) else 1.0
-            _record(tape, now_s, fade(x, start=300, end=2000) * np.float32(LEVEL / max(loud, 1e-4)))
+            x = _with_treble(fade(x, start=300, end=2000) * np.float32(LEVEL / max(loud, 1e-4)), rng)
+            _record(tape, now_s, x)
             now_s += x.shape[1] / RATE + float(rng.uniform(0.05, 0.8))
+
+
+def _with_treble(x: Float, rng: np.random.Generator) -> Float:
+    """(C, N) with what was lost in a small file: the same in all channels."""
+    middle = mono(x)[0]
+    if top_hz(middle) >= TOP_HZ:
+        return x
+    treble: Float = with_top(middle, fundamental(middle), seed=int(rng.integers(2**31))) - middle
+    return x + treble
 
 
 def _album_files(studio: Studio) -> list[tuple[Source, str]]:
@@ -433,7 +453,7 @@ def _lay_album(song: Song, sections: Sequence[Section], studio: Studio, tape: _T
             first, last = cuts[number % len(cuts)]
             number += 1
             y = fade(faster(np.ascontiguousarray(x[:, first:last]), ratio), start=400, end=2000)
-            add(tape.backing, y, seconds(bar * song.bar_s))
+            add(tape.backing, _with_treble(y, rng), seconds(bar * song.bar_s))
             studio.library.count(source, (last - first) / RATE)
             bar += phrase_bars * max(1, int(np.ceil((y.shape[1] / RATE - 0.3) / (phrase_bars * song.bar_s))))
 
@@ -467,7 +487,7 @@ def _mixed(tape: _Tape, song: Song, rng: np.random.Generator) -> Float:
     bands = [
         Band("peak", rng.uniform(200, 450), rng.normal(-1.5, 2)),
         Band("peak", rng.uniform(1500, 5000), rng.normal(1.0, 2)),
-        Band("high", rng.uniform(6000, 12000), rng.normal(1.0, 2.5)),
+        Band("high", rng.uniform(5000, 10000), rng.normal(3.0, 3.0)),
     ]
     lead = equalise(lead, bands)
     if rng.random() < 0.75:
@@ -487,7 +507,7 @@ def _mixed(tape: _Tape, song: Song, rng: np.random.Generator) -> Float:
         )
     if rng.random() < 0.04:
         lead = saturate(lowpass(highpass(lead, 350, order=4), 3200, order=4), rng.uniform(3, 12))
-    wide = double(lead, rng, n=2, spread=rng.uniform(0.4, 1)) if rng.random() < 0.12 else None
+    wide = double(lead, rng, n=2, spread=rng.uniform(0.4, 1)) if rng.random() < 0.18 else None
     lead = (
         wide if wide is not None else place(lead, pan=float(rng.choice([0.0, rng.uniform(-0.25, 0.25)], p=[0.8, 0.2])))
     )
@@ -512,8 +532,8 @@ def _mixed(tape: _Tape, song: Song, rng: np.random.Generator) -> Float:
         lead = delay(
             lead,
             time_s=steps * song.beat_s,
-            feedback=rng.uniform(0.0, 0.45),
-            wet=rng.uniform(0.04, 0.25),
+            feedback=rng.uniform(0.0, 0.35),
+            wet=rng.uniform(0.03, 0.2),
             ping_pong=bool(rng.random() < 0.4),
             hz=rng.uniform(1800, 6000),
         )
@@ -522,7 +542,7 @@ def _mixed(tape: _Tape, song: Song, rng: np.random.Generator) -> Float:
             lead,
             rng,
             decay_s=rng.uniform(0.3, 2.8),
-            wet=rng.uniform(0.02, 0.3),
+            wet=rng.uniform(0.02, 0.22),
             pre_s=rng.uniform(0, 0.06),
             kind=str(rng.choice(["room", "plate", "hall"])),  # type: ignore[arg-type]
         )

@@ -38,8 +38,11 @@ FRAME_S = 0.005
 UNVOICED_PERIOD = 176.0
 """Samples between the marks where there is no pitch (4 ms)."""
 
-LOWEST_HZ, HIGHEST_HZ = 65.0, 1000.0
-"""Of a fundamental."""
+LOWEST_HZ, HIGHEST_HZ = 65.0, 900.0
+"""Of a fundamental. A higher limit lets the second harmonics of loud high voices be taken for it."""
+
+TOP_HZ = 15_000.0
+"""Voices that end below are given more."""
 
 _LONGEST_S = 22.0
 """What a recording has beyond is not read."""
@@ -197,12 +200,16 @@ def fundamental(x: Float) -> Double:
     if not len(voiced):
         return hz
     logs = np.log2(hz[voiced])
-    around = ndimage.median_filter(logs, size=81, mode="nearest")
-    away = np.round(logs - around)
-    logs -= np.where(np.abs(logs - away - around) < 0.2, away, 0)
-    wrong = np.abs(logs - around) > 0.6
-    hz[voiced] = np.where(wrong, 0.0, 2**logs)
-    # A stretch of a few frames is a door that creaks, not a voice.
+    usual = np.full(len(logs), np.median(logs))
+    # Most of a voicebank is sung on one pitch; what is not is measured by what is around.
+    if (np.abs(logs - usual) < 0.2).mean() < 0.6:
+        usual = ndimage.median_filter(logs, size=81, mode="nearest")
+    away = np.round(logs - usual)
+    logs -= np.where(np.abs(logs - away - usual) < 0.2, away, 0)
+    hz[voiced] = np.where(np.abs(logs - usual) > 0.6, 0.0, 2**logs)
+    # What hums in silence is the mains, and a stretch of a few frames is a door that creaks.
+    level = _levels(x, len(hz))
+    hz[level < 0.012 * np.percentile(level, 95)] = 0
     runs = ndimage.label(hz > 0)[0]
     lengths = np.bincount(runs)
     hz[lengths[runs] < 5] = 0
@@ -256,7 +263,7 @@ def syllables(x: Float, hz: Double) -> tuple[Syllable, ...]:
     bands = _bands_db(x, len(hz))
     sonority = ndimage.gaussian_filter1d(10 * np.log10((10 ** (bands[:, 2:16] / 10)).mean(axis=1)), 3)
     loud = float(np.percentile(sonority, 95))
-    if loud < -70:
+    if loud < -65:
         return ()
     smooth = ndimage.gaussian_filter1d(np.maximum(bands, loud - 45), 1.5, axis=0)
     change = np.abs(np.roll(smooth, -3, axis=0) - np.roll(smooth, 3, axis=0)).mean(axis=1)
@@ -485,7 +492,7 @@ def with_top(x: Float, hz: Double, *, seed: int) -> Float:
     same seed.
     """
     end_hz = top_hz(x)
-    if end_hz >= 15_000:
+    if end_hz >= TOP_HZ:
         return x
     noise = np.random.default_rng(seed).standard_normal((1, len(x)), np.float32)
     under = highpass(lowpass(x[np.newaxis], 0.95 * end_hz, order=4), 0.6 * end_hz, order=4)
@@ -511,7 +518,7 @@ def top_hz(x: Float) -> float:
     loud = np.sort(power, axis=0)[-max(1, len(frames) // 8) :].mean(axis=0)
     level = ndimage.uniform_filter1d(10 * np.log10(loud + 1e-9), 15)
     hz = np.fft.rfftfreq(n, 1 / RATE)
-    for end in np.arange(5000, 16000, 250):
+    for end in np.arange(5000, TOP_HZ + 1000, 250):
         below = level[(hz > 0.5 * end) & (hz < 0.95 * end)].mean()
         if level[(hz > 1.1 * end) & (hz < 20_000)].max() < below - 25:
             return float(end)
