@@ -68,7 +68,7 @@ def in_section(x: np.ndarray, section: Section, song: Song = SONG) -> np.ndarray
 @pytest.mark.parametrize("manner", MANNERS)
 def test_every_manner_fills_its_sections(library: Library, monkeypatch: pytest.MonkeyPatch, manner: str) -> None:
     only(monkeypatch, manner)
-    x = render_vocals(SONG, studio_of(library), np.random.default_rng(1))
+    x = render_vocals(SONG, studio_of(library, production=manner == "sung"), np.random.default_rng(1))
     assert x.shape == (2, seconds(SONG.duration_s + TAIL_S))
     assert x.dtype == np.float32
     assert np.isfinite(x).all()
@@ -90,11 +90,13 @@ def test_where_no_vocals_are_planned_there_are_none_but_echoes(
 
 
 def test_the_same_state_sings_the_same_whatever_was_sung_before(library: Library, tmp_path: Path) -> None:
-    first = render_vocals(SONG, studio_of(library), np.random.default_rng(3))
-    render_vocals(SONG, studio_of(library), np.random.default_rng(4))
-    np.testing.assert_array_equal(first, render_vocals(SONG, studio_of(library), np.random.default_rng(3)))
+    dry = Features(production=False)
+    first = render_vocals(SONG, Studio(library, Fonts(library), dry), np.random.default_rng(3))
+    render_vocals(SONG, Studio(library, Fonts(library), dry), np.random.default_rng(4))
     fresh = make_library(tmp_path, USES)
-    np.testing.assert_array_equal(first, render_vocals(SONG, studio_of(fresh), np.random.default_rng(3)))
+    for again in (library, fresh):
+        x = render_vocals(SONG, Studio(again, Fonts(again), dry), np.random.default_rng(3))
+        np.testing.assert_array_equal(first, x)
 
 
 def test_without_any_source_there_is_silence(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from dttnet.songs.drums import render_drums
 from dttnet.songs.library import Source
 from dttnet.songs.loose import render_loose
 from dttnet.songs.other import render_other
-from dttnet.songs.production import mix, produce, record
+from dttnet.songs.production import balance, mix, produce, record
 from dttnet.songs.score import TAIL_S, Section, Song
-from dttnet.songs.signals import Float, envelope, fade, peak, seconds, silence, stereo
+from dttnet.songs.signals import Float, fade, seconds, silence, stereo
 from dttnet.songs.studio import Studio
 from dttnet.songs.vocals import render_vocals
 
@@ -26,10 +26,6 @@ _PLAYERS = {"drums": render_drums, "bass": render_bass, "other": render_other, "
 
 _ALBUM_SHARE = 0.1
 """Of songs that are excerpts of the album: the only real music there is, and little of it."""
-
-_LEVEL_DB = -20.0
-_LEVEL_SPREAD_DB = 4.5
-"""Of a stem where it sounds, without production: RMS in dB of full scale, mean and standard deviation."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ def render_song(studio: Studio, rng: np.random.Generator) -> Take:
     is_album = bool(places) and lottery.random() < _ALBUM_SHARE
     raw, used = _play_album(song, studio, places, player) if is_album else _play(song, studio, player)
     if not studio.features.production:
-        return Take(song, _balance(raw, engineer), used, is_album)
+        return Take(song, balance(raw, engineer), used, is_album)
     produced = {stem: produce(stem, raw[stem], song, own) for stem, own in zip(STEMS, producer.spawn(4), strict=True)}
     mixed = mix(produced, song, engineer)
     return Take(song, record(mixed, engineer), used, is_album)
@@ -81,20 +77,6 @@ def _play(
         stems[stem] = _cut(play(plan, studio, own), song)
         used[stem] = dict(studio.library.used)
     return stems, used
-
-
-def _balance(stems: Mapping[str, Float], rng: np.random.Generator) -> dict[str, Float]:
-    """Stems at levels about those of a mix, and nothing more: what is left of production without production."""
-    balanced = {}
-    for stem, x in stems.items():
-        loudness = envelope(x)
-        sounding = loudness[loudness > max(loudness.max(initial=0) * 0.03, 1e-4)]
-        level_db = 10 * np.log10(np.square(sounding).mean()) if len(sounding) else 0.0
-        balanced[stem] = x * np.float32(10 ** ((rng.normal(_LEVEL_DB, _LEVEL_SPREAD_DB) - level_db) / 20))
-    mixture = np.asarray(sum(balanced.values()), np.float32)
-    highest = max(peak(x) for x in [mixture, *balanced.values()])
-    gain = np.float32(min(1.0, 0.98 / highest) if highest else 1.0)
-    return {stem: x * gain for stem, x in balanced.items()}
 
 
 def _unrelated(song: Song, rng: np.random.Generator) -> Song:

@@ -185,7 +185,7 @@ def _produce(x: Float, song: Song, family: str, rng: np.random.Generator) -> Flo
         drive_db = rng.uniform(4, 24) if song.style in _DRIVEN and family == "pick" else rng.uniform(-8, 12)
         x = amplify_bass(x, rng, drive_db=float(min(drive_db, 0) if song.style in _DARK else drive_db))
     bands = [
-        Band("low", rng.uniform(65, 130), rng.normal(1.5, 2.5)),
+        Band("low", rng.uniform(65, 130), rng.normal(3, 3)),
         Band("peak", rng.uniform(180, 450), rng.normal(-2.5, 2.5), 0.9),
         Band("peak", rng.uniform(600, 1800), rng.normal(0.5, 2.5), 0.9),
         Band("high", rng.uniform(2000, 5000), rng.normal(0, 3)),

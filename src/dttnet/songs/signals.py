@@ -56,7 +56,7 @@ def add(out: Float, x: Float, start: int, *, gain: float = 1.0, pan: float = 0.0
 
 def peak(x: Float) -> float:
     """The largest absolute sample; 0 without samples."""
-    return float(np.abs(x).max(initial=0))
+    return float(max(x.max(initial=0), -x.min(initial=0)))
 
 
 def level_db(x: Float) -> float:
