@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import soxr
 from numpy.typing import NDArray
@@ -99,8 +101,14 @@ def highpass(x: Float, hz: float, *, order: int = 2) -> Float:
 
 
 def _butterworth(x: Float, kind: str, hz: float, order: int) -> Float:
-    sos = signal.butter(order, hz, kind, fs=RATE, output="sos").astype(np.float32)
-    return np.asarray(signal.sosfilt(sos, x, axis=1), np.float32)
+    return np.asarray(signal.sosfilt(_design(kind, hz, order), x, axis=1), np.float32)
+
+
+@functools.lru_cache(maxsize=256)
+def _design(kind: str, hz: float, order: int) -> Float:
+    """Second-order sections; to design them takes as long as to filter seconds of sound."""
+    sos: Float = signal.butter(order, hz, kind, fs=RATE, output="sos").astype(np.float32)
+    return sos
 
 
 def without_silence(x: Float, *, below_db: float, keep_s: float) -> Float:

@@ -794,7 +794,7 @@ def _add_run(
     # Consonants are no louder than vowels, and those without a pitch softer.
     frame = np.clip((track.where_s / FRAME_S).astype(int), 0, len(recording.level) - 1)
     relative = track.level / recording.level[frame]
-    softer = np.minimum(1, np.where(said > 0, 1.2, 0.8) * relative)
+    softer = np.minimum(1, np.where(said > 0, 1.2, 0.65) * relative)
     even = ndimage.uniform_filter1d(np.where(track.is_held, np.clip(relative, 0.5, 2.0) ** 0.7, softer), 3)
     gain = track.gain * even * (1 + 0.2 * ndimage.gaussian_filter1d(rng.standard_normal(n), 6))
     bank.library.count(singer.source, n * FRAME_S)
