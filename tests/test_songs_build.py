@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import errno
 import json
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import soundfile
+from click.testing import CliRunner, Result
 
+from dttnet.cli import main
 from dttnet.dataset import STEMS, load_dataset
 from dttnet.errors import AudioError, UsageError
 from dttnet.songs import build as builder
+from dttnet.songs import library
 from dttnet.songs.arrange import Take
 from dttnet.songs.build import Job, Plan, build
 from dttnet.songs.score import Chord, Section, Song
@@ -204,3 +209,60 @@ def test_songs_ask_for_a_number_and_a_seed_that_make_sense(tmp_path: Path) -> No
 
 def test_songs_are_numbered_in_order() -> None:
     assert Job("train", 17).name == "00017"
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["data", "build-open", *map(str, arguments), "--workers", "1"])
+
+
+def test_the_command_says_what_there_is_and_whose(sources: Path, tmp_path: Path) -> None:
+    result = run(sources, tmp_path / "out", "--songs", 2, "--valid", 1, "--without", "fonts")
+    assert result.exit_code == 0, result.output
+    assert "train: 2 songs" in result.output
+    assert "valid: 1 songs" in result.output
+    assert f"3 sources; whose they are is in {tmp_path / 'out' / 'CREDITS.md'}" in result.output
+
+
+def test_the_command_refuses_features_that_there_are_not(sources: Path, tmp_path: Path) -> None:
+    result = run(sources, tmp_path / "out", "--without", "fun")
+    assert result.exit_code == 2
+    assert "fun is no feature of songs" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupted_command_keeps_whole_songs_and_goes_on(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, whole = tmp_path / "out", builder.write_audio
+
+    def interrupt(path: Path, audio: np.ndarray, *, sample_rate: int) -> None:
+        if path.parent.name == "00001":
+            raise KeyboardInterrupt
+        whole(path, audio, sample_rate=sample_rate)
+
+    monkeypatch.setattr(builder, "write_audio", interrupt)
+    assert run(sources, out, "--songs", 3, "--without", "fonts").exit_code == 130
+    assert sorted(path.name for path in (out / "train").iterdir()) == ["00000"]
+    assert not list(out.glob(".dttnet-*"))
+    monkeypatch.setattr(builder, "write_audio", whole)
+    assert run(sources, out, "--songs", 3, "--without", "fonts").exit_code == 0
+    assert sorted(path.name for path in (out / "train").iterdir()) == ["00000", "00001", "00002"]
+
+
+def test_a_missing_player_of_sound_fonts_is_an_error_with_its_command(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tinysoundfont", None)
+    result = run(sources, tmp_path / "out")
+    assert result.exit_code == 3
+    assert "pip install --no-deps tinysoundfont" in result.output
+
+
+def test_missing_sound_fonts_are_an_error_that_says_where_to_get_them(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "SOUNDFONT_FOLDERS", (tmp_path,))
+    monkeypatch.setitem(sys.modules, "tinysoundfont", ModuleType("tinysoundfont"))
+    result = run(sources, tmp_path / "out")
+    assert result.exit_code == 2
+    assert "apt-get install fluid-soundfont-gm" in result.output

@@ -9,7 +9,6 @@ import numpy as np
 from dttnet.songs.amplifiers import amplify_bass
 from dttnet.songs.effects import Band, chorus, compress, equalise, place
 from dttnet.songs.fonts import Part
-from dttnet.songs.library import Source
 from dttnet.songs.parts import Line, write_bass
 from dttnet.songs.samplers import Sampler, read_samplers
 from dttnet.songs.score import TAIL_S, Song
@@ -120,11 +119,11 @@ def _draw_player(family: str, line: Line, studio: Studio, rng: np.random.Generat
         for sampler in read_samplers(studio.library, "bass.notes")
         if family in _tags(sampler) and (is_short or "stac" not in sampler.name.lower())
     ]
-    presets = _presets(studio, _PROGRAMS.get(family, ()))
+    presets = studio.presets(_PROGRAMS.get(family, ()))
     tones = _TONES.get(family, ()) if studio.features.fonts else ()
     if not samplers and not presets and not tones:
         samplers = read_samplers(studio.library, "bass.notes")
-        presets = _presets(studio, tuple(range(32, 40)))
+        presets = studio.presets(tuple(range(32, 40)))
         tones = () if samplers or presets else ("sub", "saw", "fm")
     shares = {"sampled": 3.0 * bool(samplers), "font": 2.5 * bool(presets), "tone": 3.0 * bool(tones)}
     kind = choose(rng, shares)
@@ -137,13 +136,6 @@ def _draw_player(family: str, line: Line, studio: Studio, rng: np.random.Generat
         )
     tone = tones[rng.integers(len(tones))]
     return lambda line, own, duration_s: studio.library.synthesised(play_bass(line.notes, own, duration_s, tone=tone))
-
-
-def _presets(studio: Studio, programs: tuple[int, ...]) -> list[tuple[Source, int]]:
-    """(source, program) of what may be played."""
-    if not studio.features.fonts:
-        return []
-    return [(s, program) for s in studio.fonts.sources for program in studio.fonts.programs(s, programs)]
 
 
 def _on_samples(studio: Studio, sampler: Sampler) -> Player:

@@ -182,7 +182,11 @@ def make_song(plan: Plan, job: Job, studio: Studio) -> float:
         AudioError: It cannot be written, or a source cannot be read.
     """
     seed = np.random.SeedSequence([plan.seed, _SPLITS.index(job.split), job.number])
-    take = render_song(studio, np.random.default_rng(seed))
+    try:
+        take = render_song(studio, np.random.default_rng(seed))
+    except Exception as error:
+        error.add_note(f"while making {job.split}/{job.name} with seed {plan.seed}")
+        raise
     folder = plan.out / job.split / job.name
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

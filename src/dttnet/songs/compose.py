@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dttnet.dataset import STEMS
 from dttnet.songs.score import Chord, Section, Song
 from dttnet.songs.styles import STYLES, Style, choose, read_chords
-
-STEMS = ("vocals", "drums", "bass", "other")
 
 DURATION_S = (40.0, 80.0)
 """How long songs are, unless it is given."""

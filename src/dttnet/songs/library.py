@@ -7,7 +7,6 @@ form of `catalogue.yaml` beside this file.
 from __future__ import annotations
 
 import fnmatch
-import functools
 import os
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from cachetools import LRUCache, cached
 
 from dttnet.audio import read_excerpt, read_info, resample
 from dttnet.errors import AudioError, UsageError
@@ -50,6 +50,10 @@ OWN_SOURCES = "sources.yaml"
 
 SOUNDFONT_FOLDERS = (Path("/usr/share/sounds/sf2"), Path("/usr/share/sounds/sf3"), Path("/usr/share/soundfonts"))
 """Where Linux distributions put them."""
+
+# Every process that makes songs has both, so that four on a laptop stay below its memory.
+_READ_BYTES = 150e6
+_MOVED_BYTES = 350e6
 
 _SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff"})
 
@@ -85,6 +89,10 @@ SYNTHESISED = Source(
     licence="CC0-1.0",
 )
 """What no recording is used for: subtractive, FM and other synthesis."""
+
+
+def _size(x: Float) -> int:
+    return x.nbytes
 
 
 def read_catalogue(root: Path) -> list[Source]:
@@ -187,8 +195,8 @@ class Library:
             if only is None or source.use in only:
                 self._sources.setdefault(source.use, []).append(source)
         self._split()
-        self._read = functools.lru_cache(maxsize=1000)(self._decode)
-        self._moved = functools.lru_cache(maxsize=1200)(self._decode_faster)
+        self._read = cached(LRUCache(_READ_BYTES, getsizeof=_size))(self._decode)
+        self._moved = cached(LRUCache(_MOVED_BYTES, getsizeof=_size))(self._decode_faster)
 
     def sources(self, use: str) -> list[Source]:
         """Those that serve for this, in the catalogue's order; may be empty."""

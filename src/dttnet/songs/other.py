@@ -279,11 +279,11 @@ def _draw_player(seat: _Seat, studio: Studio, rng: np.random.Generator) -> Playe
     """An instrument of the kind, or what else there is."""
     what = _KINDS[seat.kind]
     samplers = [s for s in _samplers(studio) if what.samples and what.samples in _tags(s)]
-    presets = _presets(studio, what.programs)
+    presets = studio.presets(what.programs)
     tones = what.tones if studio.features.fonts else ()
     if not samplers and not presets and not tones:
         samplers = _samplers(studio)
-        presets = [] if samplers else _presets(studio, (*range(8), *range(16, 32)))
+        presets = [] if samplers else studio.presets((*range(8), *range(16, 32)))
         tones = () if samplers or presets else ("pluck", "organ", "fm piano", "supersaw")
     is_synth = seat.kind in (*_SYNTHS, "organ")
     shares = {
@@ -334,12 +334,6 @@ def _tags(sampler: Sampler) -> frozenset[str]:
     if any(word in name for word in ("acoustic", "nylon", "classical", "steel", "archtop")):
         return frozenset({"acoustic"})
     return frozenset({"electric"})
-
-
-def _presets(studio: Studio, programs: Sequence[int]) -> list[tuple[Source, int]]:
-    if not studio.features.fonts:
-        return []
-    return [(s, program) for s in studio.fonts.sources for program in studio.fonts.programs(s, programs)]
 
 
 # ---------------------------------------------------------------------------------------------------------- playing

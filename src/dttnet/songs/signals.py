@@ -101,6 +101,8 @@ def highpass(x: Float, hz: float, *, order: int = 2) -> Float:
 
 
 def _butterworth(x: Float, kind: str, hz: float, order: int) -> Float:
+    if not x.shape[1]:
+        return x  # scipy refuses it
     return np.asarray(signal.sosfilt(_design(kind, hz, order), x, axis=1), np.float32)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from dttnet.errors import UsageError
 from dttnet.songs.fonts import Fonts
-from dttnet.songs.library import Library
+from dttnet.songs.library import Library, Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,3 +51,9 @@ class Studio:
     library: Library
     fonts: Fonts
     features: Features
+
+    def presets(self, programs: Sequence[int]) -> list[tuple[Source, int]]:
+        """(sound font, program) of those of the programs that may be played; none without the feature `fonts`."""
+        if not self.features.fonts:
+            return []
+        return [(font, program) for font in self.fonts.sources for program in self.fonts.programs(font, programs)]

@@ -120,8 +120,8 @@ class Bank:
 
     def __init__(self, library: Library) -> None:
         self.library = library
-        self._recording = functools.lru_cache(maxsize=400)(self._analyse)
-        self._envelopes = functools.lru_cache(maxsize=400)(self._measure)
+        self._recording = functools.lru_cache(maxsize=200)(self._analyse)
+        self._envelopes = functools.lru_cache(maxsize=200)(self._measure)
         self._tract = functools.cache(self._measure_tract)
         self._median = functools.cache(self._measure_median)
 
