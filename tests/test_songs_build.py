@@ -168,8 +168,8 @@ def test_what_a_killed_process_left_is_cleared_away(sources: Path, tmp_path: Pat
 
 
 def test_a_full_disk_is_said_before_any_work(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(builder.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 30e6})())
-    with pytest.raises(UsageError, match=r"2 songs need about 0\.1 GB, and 0\.0 GB are free"):
+    monkeypatch.setattr(builder.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 20e6})())
+    with pytest.raises(UsageError, match=r"2 songs need about 0\.0 GB, and 0\.0 GB are free"):
         make(plan_of(sources, tmp_path / "out"))
 
 

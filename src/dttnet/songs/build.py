@@ -41,7 +41,7 @@ CREDITS = "CREDITS.md"
 SONG = "song.json"
 
 _SPLITS = ("train", "valid")
-_BYTES_PER_SONG = 25e6
+_BYTES_PER_SONG = 15e6
 """On average, as FLAC: a minute of four stems."""
 
 _NEEDED = {
