@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import types
 import warnings
@@ -130,6 +131,13 @@ def write_av(path: Path, samples: NDArray[np.float64], rate: int, codec: str, *,
         frame.time_base = Fraction(1, rate)
         frame.pts = 0
         container.mux([*stream.encode(frame), *stream.encode(None)])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_interrupts() -> None:
+    """A shell without job control starts what runs in the background deaf to Ctrl-C, and children inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,7 @@ def test_a_batch_that_cannot_be_shared_equally_is_refused() -> None:
         Order(n_batches=5, batch_size=4, world_size=3)
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a machine with one core
 @pytest.mark.parametrize("n_workers", [0, 2])
 def test_going_on_gives_the_batches_that_are_left(n_workers: int) -> None:
     whole = [batch.tolist() for batch in loader(Order(n_batches=6, batch_size=3))]
