@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from dttnet.songs import bass
 from dttnet.songs.bass import render_bass
 from dttnet.songs.fonts import Fonts
 from dttnet.songs.library import Library
-from dttnet.songs.score import TAIL_S, Chord, Section, Song
+from dttnet.songs.parts import Line
+from dttnet.songs.score import TAIL_S, Chord, Note, Section, Song
 from dttnet.songs.signals import RATE, active_db, seconds
 from dttnet.songs.studio import Features, Studio
 from dttnet.songs.styles import STYLES
@@ -125,3 +127,16 @@ def test_active_levels_leave_out_silence():
     x[:, : RATE // 2] = 0.1
     assert active_db(x) == pytest.approx(-20, abs=0.01)
     assert active_db(0 * x) == 0
+
+
+def test_fingers_are_heard_where_notes_begin_and_end_alone():
+    x = np.sin(2 * np.pi * 41.2 * np.arange(4 * RATE) / RATE).astype(np.float32)[None]
+    line = Line((Note(1.0, 1.0, 28, 0.8),), ())
+    noise = bass._touched(x, line, np.random.default_rng(3)) - x
+    is_near = np.zeros(x.shape[1], bool)
+    for at_s in (1.0, 2.0):
+        # 8 decays of 20 ms at most, and how early or late they are: 2 ms usually.
+        is_near[seconds(at_s - 0.02) : seconds(at_s + 0.25)] = True
+        assert np.abs(noise[:, seconds(at_s - 0.02) : seconds(at_s + 0.25)]).max() > 1e-3
+    # Filters ring on, 100 dB below the note.
+    assert np.abs(noise[:, ~is_near]).max() < 1e-5

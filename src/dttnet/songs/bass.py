@@ -76,6 +76,8 @@ def render_bass(song: Song, studio: Studio, rng: np.random.Generator) -> Float:
     line = write_bass(song, writer, figures=_draw_figures(song, main, style.bass, writer), low=_lowest(family, writer))
     x = mono(_draw_player(family, line, studio, player)(line, player, duration_s))
     if studio.features.production:
+        if family not in _TONES:
+            x = _touched(x, line, engineer)
         x = _produce(x, song, family, engineer)
     x = highpass(stereo(x), 22)
     return x * np.float32(engineer.uniform(0.35, 0.85) / max(peak(x), 1e-6))
@@ -186,6 +188,22 @@ def _produce(x: Float, song: Song, family: str, rng: np.random.Generator) -> Flo
     if rng.random() < (0.06 if not is_synth else 0.12):
         x = place(chorus(x, rng, rate_hz=rng.uniform(0.2, 1.2), depth_s=rng.uniform(0.0005, 0.002), wet=0.4), width=0.6)
     return x
+
+
+def _touched(x: Float, line: Line, rng: np.random.Generator) -> Float:
+    """With what fingers, picks and frets add where notes begin and end, which recorded single notes are cleaned of."""
+    noise = np.zeros_like(x)
+    begins_db, ends_db = rng.uniform(-40, -16), rng.uniform(-50, -24)
+    decay_s = rng.uniform(0.003, 0.02)
+    decay = np.exp(-np.arange(seconds(8 * decay_s), dtype=np.float32) / seconds(decay_s))
+    for note in line.notes:
+        for at_s, level_db in ((note.start_s, begins_db), (note.start_s + note.length_s, ends_db)):
+            start = seconds(max(0.0, at_s + rng.normal(0, 0.002)))
+            there = noise[0, start : start + len(decay)]
+            burst = decay * rng.standard_normal(len(decay), np.float32)
+            there += burst[: len(there)] * np.float32(note.velocity * 10 ** ((level_db + rng.normal(0, 3)) / 20))
+    noise = lowpass(highpass(noise, rng.uniform(300, 1500)), rng.uniform(2500, 9000), order=1)
+    return x + noise * np.float32(peak(x))
 
 
 def _turn_tone(x: Float, song: Song, family: str, rng: np.random.Generator) -> Float:

@@ -92,6 +92,29 @@ _SPREAD_DB = {"vocals": 2.3, "drums": 0.0, "bass": 2.5, "other": 3.0}
 """Standard deviation of the levels between songs."""
 
 
+@dataclass(frozen=True)
+class _Ride:
+    """How the level of a stem moves within a song.
+
+    Attributes:
+        sections_db: Standard deviation between kinds of sections.
+        energy_db: From the softest to the loudest section there can be.
+        bars_db: Standard deviation between bars of a section.
+    """
+
+    sections_db: float
+    energy_db: float
+    bars_db: float
+
+
+_RIDES = {
+    "vocals": _Ride(1.5, 3.0, 1.5),
+    "drums": _Ride(0.8, 4.0, 0.4),
+    "bass": _Ride(0.8, 2.0, 0.5),
+    "other": _Ride(1.5, 4.0, 1.2),
+}
+
+
 # ------------------------------------------------------------------------------------------------- channel strips
 
 
@@ -128,7 +151,9 @@ def _vocals(x: Float, song: Song, rng: np.random.Generator) -> Float:
     if rng.random() < 0.35:
         x = _warm(x, rng, manner.drive * rng.uniform(0.5, 8 if rng.random() < 0.85 else 18))
     x = _noisy(x, rng, share=0.15)
-    x = effects.place(x, width=rng.uniform(0.5, 1.1), pan=_pan(rng, 0.06))
+    if rng.random() < 0.2:
+        x = effects.double(x, rng, n=2, spread=rng.uniform(0.3, 1.0))
+    x = effects.place(x, width=rng.uniform(0.5, 1.2), pan=_pan(rng, 0.06))
     echoes = _throws(x, song, rng) if rng.random() < 0.3 else None
     kinds: tuple[RoomKind, ...] = ("plate", "hall", "room", "spring")
     x = _ambience(
@@ -194,9 +219,14 @@ def _bass(x: Float, song: Song, rng: np.random.Generator) -> Float:
         x = _tame(x, rng, most_db=rng.uniform(3, 10))
     if rng.random() < 0.45:
         x = _warm(x, rng, manner.drive * rng.uniform(0.5, 10))
+    x = _noisy(x, rng, share=0.3)
     width = 0.0 if rng.random() < 0.6 else rng.uniform(0.1, 1.0)
     x = effects.place(x, width=width, pan=_pan(rng, 0.03))
-    if rng.random() < 0.15:
+    if rng.random() < 0.2:
+        # Wide above, in the middle below: what a chorus or a second amplifier is for.
+        low = lowpass(x, rng.uniform(150, 350), order=1)
+        x = low + effects.double(x - low, rng, n=2, spread=rng.uniform(0.4, 1.0))
+    if rng.random() < 0.25:
         x = _ambience(x, rng, wet=rng.uniform(0.02, 0.12), decay_s=(0.2, 0.8), kinds=("room",), shares=(1.0,))
     return x
 
@@ -217,7 +247,7 @@ def _other(x: Float, song: Song, rng: np.random.Generator) -> Float:
     if rng.random() < 0.2:
         x = _warm(x, rng, manner.drive * rng.uniform(0.5, 7))
     x = _noisy(x, rng, share=0.15)
-    x = _spread(x, rng, side_db=rng.normal(-6.5, 4), mono_share=0.06)
+    x = _spread(x, rng, side_db=rng.normal(-5.0, 4), mono_share=0.06)
     x = effects.place(x, pan=_pan(rng, 0.08))
     if rng.random() < 0.06:
         x = effects.phaser(x, rng, rate_hz=rng.uniform(0.05, 0.6), wet=rng.uniform(0.3, 0.8))
@@ -307,8 +337,8 @@ def _spread(x: Float, rng: np.random.Generator, *, side_db: float, mono_share: f
     middle, side = mono(stereo(x)), mono(stereo(x) * np.array([[1], [-1]], np.float32))
     now_db = level_db(side) - level_db(middle)
     if now_db < -30:
-        return effects.double(middle, rng, n=2, spread=rng.uniform(0.5, 1.0)) if rng.random() < 0.3 else stereo(x)
-    side = side * np.float32(np.clip(10 ** ((min(side_db, 0.0) - now_db) / 20), 0.3, 2.5))
+        return effects.double(middle, rng, n=2, spread=rng.uniform(0.5, 1.0)) if rng.random() < 0.5 else stereo(x)
+    side = side * np.float32(np.clip(10 ** ((min(side_db, 0.0) - now_db) / 20), 0.3, 5.0))
     if rng.random() < 0.5:
         # The bass in the middle, as records have it.
         side = highpass(side, rng.uniform(60, 250), order=1)
@@ -421,7 +451,7 @@ def mix(stems: Mapping[str, Float], song: Song, rng: np.random.Generator) -> dic
     fade_out = _fade_out(song, rng)
     mixed = {}
     for stem, x in stems.items():
-        ride = _lines(x.shape[1], *_ride(song, rng)) * np.float32(faders[stem])
+        ride = _lines(x.shape[1], *_ride(stem, song, rng)) * np.float32(faders[stem])
         mixed[stem] = stereo(x) * (ride * _lines(x.shape[1], *fade_out))
     if rng.random() < manner.pump:
         mixed = _pump(mixed, rng)
@@ -445,16 +475,21 @@ def _set_levels(stems: Mapping[str, Float], manner: _Manner, rng: np.random.Gene
 Points = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-def _ride(song: Song, rng: np.random.Generator) -> Points:
+def _ride(stem: str, song: Song, rng: np.random.Generator) -> Points:
     """Times and gains of the fader of a stem: a level for each kind of section, more where the song is loud."""
+    habit = _RIDES[stem]
     levels_db: dict[str, float] = {}
-    times_s, values_db = [0.0], []
-    for section in song.sections:
-        own_db = levels_db.setdefault(section.name, rng.normal(0, 0.8) + 1.5 * (section.energy - 0.6))
-        end_s = (section.first_bar + section.n_bars) * song.bar_s
-        times_s += [end_s - 0.15, end_s + 0.05]
+    times_s, values_db = [], []
+    wander_db = rng.normal(0, habit.bars_db)
+    for bar in range(song.n_bars):
+        section = song.section(bar)
+        base_db = levels_db.setdefault(section.name, rng.normal(0, habit.sections_db))
+        own_db = base_db + habit.energy_db * (section.energy - 0.6) + wander_db
+        times_s += [bar * song.bar_s + 0.05, (bar + 1) * song.bar_s - 0.15]
         values_db += [own_db, own_db]
-    return np.array(times_s), 10 ** (np.array([*values_db, values_db[-1]]) / 20)
+        # From bar to bar the level moves by a half of what it is off the middle.
+        wander_db = 0.7 * wander_db + rng.normal(0, 0.7 * habit.bars_db)
+    return np.array([0.0, *times_s]), 10 ** (np.array([values_db[0], *values_db]) / 20)
 
 
 def _fade_out(song: Song, rng: np.random.Generator) -> Points:
