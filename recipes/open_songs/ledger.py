@@ -17,6 +17,7 @@ from dttnet.dataset import STEMS
 from dttnet.training.curve import read_metrics
 
 RUNGS = {
+    "first": "the recipe of the model `small`",
     "notes": "notes, hits, voices and the album, one after the other",
     "fonts": "+ music played on them and on sound fonts",
     "production": "+ amplifiers and production",
