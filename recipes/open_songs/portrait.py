@@ -3,7 +3,7 @@
     python recipes/open_songs/portrait.py made=SONGS real=STEMS -o DIR
 
 Each set is a folder of tracks as `dttnet train` reads them (ROOT/train/TRACK/vocals.wav). DIR gets statistics.md,
-statistics.png, spectra.png and sheet-1.png ... with spectrograms of some songs of each set.
+statistics.png, spectra.png and sheet-1.jpg ... with spectrograms of some songs of each set.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main() -> None:
             for name, chosen in tracks.items()
             for track in chosen[2 * sheet : 2 * sheet + 2]
         ]
-        draw_sheet(songs, args.out / f"sheet-{sheet + 1}.png")
+        draw_sheet(songs, args.out / f"sheet-{sheet + 1}.jpg")
 
 
 if __name__ == "__main__":

@@ -371,7 +371,7 @@ def draw_spectra(sets: Mapping[str, Sequence[Statistics]], path: Path) -> None:
 
 
 def draw_sheet(songs: Sequence[tuple[str, Mapping[str, Float]]], path: Path, *, duration_s: float = 12.0) -> None:
-    """A PNG with spectrograms: a column for each named song, mixture and stems below each other, as ears space pitches.
+    """Spectrograms: a column for each named song, mixture and stems below each other, as ears space pitches.
 
     What is drawn is the middle of each song.
 
