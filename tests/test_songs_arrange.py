@@ -105,6 +105,18 @@ def test_album_songs_keep_their_stems_together(library: Library, monkeypatch: py
     assert all(set(take.used[stem]) == {"album"} for stem in STEMS)
 
 
+def test_album_songs_are_mixed_already(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stems of full scale, which add up to more: softer, and nothing else."""
+    monkeypatch.setattr(arrange, "_ALBUM_SHARE", 1.0)
+    take = render(library, without=("production",))
+    player = np.random.default_rng(3).spawn(5)[1]
+    studio = Studio(library, Fonts(library), Features())
+    played, _ = arrange._play_album(take.song, studio, arrange._album_places(studio), player)
+    gains = [np.ptp(take.stems[stem]) / np.ptp(played[stem]) for stem in STEMS]
+    np.testing.assert_allclose(gains, gains[0], rtol=1e-5)  # float32
+    assert np.abs(np.sum(list(take.stems.values()), axis=0)).max() <= 0.98
+
+
 def test_without_the_album_nothing_is_of_it(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrange, "_ALBUM_SHARE", 1.0)
     assert not render(library).is_album

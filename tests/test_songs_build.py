@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -162,9 +163,22 @@ def test_an_error_in_a_song_leaves_the_songs_before_it_and_nothing_of_it(
 def test_what_a_killed_process_left_is_cleared_away(sources: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     make(plan_of(sources, out))
-    (out / ".dttnet-killed/00002").mkdir(parents=True)
+    for name in ("killed", "at work"):
+        (out / f".dttnet-{name}/00002").mkdir(parents=True)
+    os.utime(out / ".dttnet-killed", (0, 0))
     make(plan_of(sources, out, n_songs=3))
-    assert not list(out.glob(".dttnet-*"))
+    assert [path.name for path in out.glob(".dttnet-*")] == [".dttnet-at work"]
+
+
+def test_two_builds_of_the_same_folder_share_the_work(sources: Path, tmp_path: Path) -> None:
+    """The song that another process has made meanwhile stays, and is no error."""
+    plan = plan_of(sources, tmp_path / "out")
+    make(plan)
+    studio = builder.open_studio(plan, "train")
+    before = sorted((path, path.stat().st_mtime_ns) for path in plan.out.rglob("*.flac"))
+    builder.make_song(plan, builder.Job("train", 0), studio)
+    assert sorted((path, path.stat().st_mtime_ns) for path in plan.out.rglob("*.flac")) == before
+    assert not list(plan.out.glob(".dttnet-*"))
 
 
 def test_a_full_disk_is_said_before_any_work(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,9 +195,26 @@ def test_the_manifest_names_sources_with_licence_and_share(sources: Path, tmp_pa
     assert manifest["sources"]["voice"]["share"] == {"train": {"vocals": 1.0, "other": 0.75}}
     assert manifest["sources"]["voice"]["licence"] == "CC0-1.0"
     assert (
-        "| [The voice](https://example.org) | Me | CC0-1.0 | train vocals 100.0%, other 75.0% |"
+        "| The voice: [https://example.org](https://example.org) | Me | CC0-1.0 | train vocals 100.0%, other 75.0% |"
         in (tmp_path / "out/CREDITS.md").read_text()
     )
+
+
+def test_sources_of_songs_that_are_there_stay_in_the_credits(sources: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    make(plan_of(sources, out, n_valid=1))
+    make(plan_of(sources, out, n_songs=3))
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["splits"]["valid"]["songs"] == 1
+    assert manifest["sources"]["voice"]["share"]["valid"] == {"vocals": 1.0, "other": 0.75}
+
+
+def test_an_excerpt_of_an_album_has_no_invented_tempo_and_key() -> None:
+    stems = {stem: np.zeros((2, 10), np.float32) for stem in STEMS}
+    used = {stem: {"album": 1.0} for stem in STEMS}
+    album = builder._describe(Take(SONG, stems, used, is_album=True))
+    assert set(album) == {"kind", "duration_s", "sources"}
+    assert {"style", "key", "sections"} < set(builder._describe(Take(SONG, stems, used)))
 
 
 def test_a_stem_without_sources_is_an_error_that_says_what_to_add(sources: Path, tmp_path: Path) -> None:
@@ -220,6 +251,7 @@ def test_the_command_says_what_there_is_and_whose(sources: Path, tmp_path: Path)
     assert result.exit_code == 0, result.output
     assert "train: 2 songs" in result.output
     assert "valid: 1 songs" in result.output
+    assert "not there, and done without: everything-is-free/train, instruments/growlybass" in result.output
     assert f"3 sources; whose they are is in {tmp_path / 'out' / 'CREDITS.md'}" in result.output
 
 

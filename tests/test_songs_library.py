@@ -66,6 +66,26 @@ def test_sources_of_ones_own_are_read_and_split(tmp_path: Path) -> None:
     assert Library(tmp_path, held_out=True).files(training) == ("b_d2.wav",)
 
 
+def test_sources_are_found_from_below_and_in_hidden_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / ".cache/sources"
+    root.mkdir(parents=True)
+    say(root, OWN)
+    write_tone(root / "mine/a_c2.wav")
+    write_tone(root / "mine/.trash/c_c2.wav")
+    monkeypatch.chdir(root / "mine")
+    library = Library(Path(".."))
+    assert library.files(library.sources("bass.notes")[0]) == ("a_c2.wav",)
+
+
+def test_other_pieces_held_out_or_another_octave_are_other_sources(tmp_path: Path) -> None:
+    write_tone(tmp_path / "mine/a_c2.wav")
+    prints = []
+    for text in (OWN, OWN.replace("b_*", "c_*"), OWN + "  octave: 1\n"):
+        say(tmp_path, text)
+        prints.append(Library(tmp_path).fingerprint())
+    assert prints[0] != prints[1] != prints[2] != prints[0]
+
+
 def test_a_source_of_ones_own_replaces_that_of_the_catalogue(tmp_path: Path) -> None:
     say(tmp_path, OWN.replace("id: mine", "id: growlybass"))
     assert [source.folder for source in read_catalogue(tmp_path) if source.id == "growlybass"] == ["mine"]
@@ -79,6 +99,8 @@ def test_a_source_of_ones_own_replaces_that_of_the_catalogue(tmp_path: Path) -> 
         (OWN.replace("bass.notes", "bass"), "use is 'bass'"),
         (OWN.replace("title", "titel"), "titel is not known and title is missing"),
         (OWN.replace("  folder: mine\n", ""), "give either folder or soundfont"),
+        (OWN.replace('["b_*"]', "'b_*'"), r"held_out is 'b_\*': give a list of patterns"),
+        (OWN + "  octave: high\n", "octave is 'high': give a whole number"),
         ("mine: yes", "give a list of sources"),
         ("- [", "is no YAML"),
     ],

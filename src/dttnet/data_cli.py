@@ -123,6 +123,7 @@ def build_open(
 
     try:
         from dttnet.songs.build import CREDITS, Job, Plan, build
+        from dttnet.songs.library import Library
         from dttnet.songs.studio import Features
     except ImportError as error:
         raise MissingExtraError("Making songs", "songs") from error
@@ -136,6 +137,10 @@ def build_open(
         features=Features.without(without or ()),
         soundfonts=soundfonts,
     )
+    missing = Library(sources, soundfonts=soundfonts).missing
+    if missing:
+        names = ", ".join(source.folder or source.soundfont for source in missing)
+        click.echo(f"not there, and done without: {names}", err=True)
     with tqdm(total=len(plan.jobs()), desc="songs", leave=False, disable=None, file=sys.stderr) as bar:
 
         def report(_: Job, _duration_s: float) -> None:

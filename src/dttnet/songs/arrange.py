@@ -1,4 +1,4 @@
-"""A song from nothing: composed, played, produced and mixed. Source of the levels and forms: the players' own rooms."""
+"""A song: composed, played, produced and mixed; or now and then an excerpt of the album, as it is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dttnet.songs.drums import render_drums
 from dttnet.songs.library import Source
 from dttnet.songs.loose import render_loose
 from dttnet.songs.other import render_other
-from dttnet.songs.production import balance, mix, produce, record
+from dttnet.songs.production import balance, fit, mix, produce, record
 from dttnet.songs.score import TAIL_S, Section, Song
 from dttnet.songs.signals import Float, fade, seconds, silence, stereo
 from dttnet.songs.studio import Studio
@@ -33,7 +33,7 @@ class Take:
     """A rendered song.
 
     Attributes:
-        song: Its plan.
+        song: Its plan; of an album's excerpt only the length is true.
         stems: (2, N) each, by name; their sum is the mixture, and nothing is above full scale.
         used: Seconds taken from each source, by stem and id.
         is_album: Whether it is an excerpt of the album.
@@ -55,12 +55,17 @@ def render_song(studio: Studio, rng: np.random.Generator) -> Take:
     song = compose(composer)
     places = _album_places(studio)
     is_album = bool(places) and lottery.random() < _ALBUM_SHARE
-    raw, used = _play_album(song, studio, places, player) if is_album else _play(song, studio, player)
+    if is_album:
+        # It has been mixed already.
+        stems, used = _play_album(song, studio, places, player)
+        stems = fit(stems)
+        return Take(song, record(stems, engineer) if studio.features.production else stems, used, is_album=True)
+    raw, used = _play(song, studio, player)
     if not studio.features.production:
-        return Take(song, balance(raw, engineer), used, is_album)
+        return Take(song, balance(raw, engineer), used)
     produced = {stem: produce(stem, raw[stem], song, own) for stem, own in zip(STEMS, producer.spawn(4), strict=True)}
     mixed = mix(produced, song, engineer)
-    return Take(song, record(mixed, engineer), used, is_album)
+    return Take(song, record(mixed, engineer), used)
 
 
 def _play(

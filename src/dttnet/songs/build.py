@@ -11,6 +11,7 @@ import errno
 import functools
 import json
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -27,7 +28,7 @@ from dttnet.errors import AudioError, DttnetError, UsageError
 from dttnet.files import whole_file
 from dttnet.songs.arrange import Take, render_song
 from dttnet.songs.fonts import Fonts, load_player
-from dttnet.songs.library import SYNTHESISED, USES, Library, Source
+from dttnet.songs.library import SYNTHESISED, USES, Library, Source, read_catalogue
 from dttnet.songs.signals import RATE
 from dttnet.songs.studio import Features, Studio
 from dttnet.workers import UNBROKEN, worker_pool
@@ -43,6 +44,9 @@ SONG = "song.json"
 _SPLITS = ("train", "valid")
 _BYTES_PER_SONG = 15e6
 """On average, as FLAC: a minute of four stems."""
+
+_LEFT_OVER_S = 3600
+"""A hidden folder that old is nobody's work any more: a song takes seconds to write."""
 
 _NEEDED = {
     "vocals": ("voice.sung", "voice.vowels", "voice.phrases", "voice.speech"),
@@ -142,8 +146,8 @@ def build(plan: Plan, *, n_workers: int, report: Callable[[Job, float], None]) -
     try:
         _make(plan, jobs, n_workers=n_workers, report=report)
     finally:
-        known = {source.id: source for studio in studios.values() for source in studio.library.all_sources}
-        known[SYNTHESISED.id] = SYNTHESISED
+        # All of the catalogue: a split that is not asked for now may be there already.
+        known = {source.id: source for source in [*read_catalogue(plan.sources), SYNTHESISED]}
         manifest = summarise(plan.out, known)
     return manifest
 
@@ -176,7 +180,7 @@ def _studio(plan: Plan, split: str) -> Studio:
 
 
 def make_song(plan: Plan, job: Job, studio: Studio) -> float:
-    """Render a song into its folder, which appears whole; returns its length in seconds.
+    """Render a song into its folder, which appears whole; returns its length in seconds, without what rings after it.
 
     Raises:
         AudioError: It cannot be written, or a source cannot be read.
@@ -198,6 +202,8 @@ def make_song(plan: Plan, job: Job, studio: Studio) -> float:
             (partial / SONG).write_text(json.dumps(_describe(take), indent=1) + "\n", encoding="utf-8")
             partial.rename(folder)
     except OSError as error:
+        if folder.is_dir():  # another process made the same song meanwhile
+            return take.song.duration_s
         hint = "; the songs that are done stay: make room and run the same command again" * (
             error.errno == errno.ENOSPC
         )
@@ -207,14 +213,17 @@ def make_song(plan: Plan, job: Job, studio: Studio) -> float:
 
 def _describe(take: Take) -> dict[str, Any]:
     song = take.song
-    return {
+    plan = {
         "style": song.style,
-        "kind": "album" if take.is_album else "made",
-        "duration_s": round(next(iter(take.stems.values())).shape[1] / RATE, 3),
         "beats_per_minute": round(60 / song.beat_s, 2),
         "key": song.key,
         "is_minor": song.is_minor,
         "sections": [[section.name, section.first_bar, section.n_bars] for section in song.sections],
+    }
+    return {
+        "kind": "album" if take.is_album else "made",
+        "duration_s": round(next(iter(take.stems.values())).shape[1] / RATE, 3),
+        **({} if take.is_album else plan),
         "sources": {
             stem: {name: round(duration_s, 2) for name, duration_s in sorted(used.items())}
             for stem, used in take.used.items()
@@ -249,9 +258,10 @@ def _claim(plan: Plan, fingerprints: Mapping[str, Any]) -> None:
             raise UsageError(
                 f"{plan.out} was made with other {', '.join(different)} (see {path}): use the same, or another folder"
             )
-        # What a killed process left.
+        # What a killed process left; what is younger may be a song that another one is writing.
         for left in plan.out.glob(".dttnet-*"):
-            shutil.rmtree(left, ignore_errors=True)
+            if left.stat().st_mtime < time.time() - _LEFT_OVER_S:
+                shutil.rmtree(left, ignore_errors=True)
     with whole_file(path) as partial:
         partial.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
 
@@ -298,7 +308,6 @@ def summarise(out: Path, sources: Mapping[str, Source]) -> dict[str, Any]:
                 },
             }
             for name, by_split in sorted(totals.items())
-            if name in sources
         },
     }
     with whole_file(out / MANIFEST) as partial:
@@ -327,6 +336,7 @@ def credits_of(manifest: Mapping[str, Any]) -> str:
         licence = source["licence"] + (f": {source['terms']}" if "terms" in source else "")
         title = source["title"]
         if "url" in source:
-            title = f"[{title}]({source['url'].split(',')[0]}) {source.get('commit', '')}".strip()
+            places = ", ".join(f"[{place}]({place})" for place in source["url"].split(", "))
+            title = f"{title}: {places} {source.get('commit', '')}".strip()
         lines.append(f"| {title} | {source['author']} | {licence} | {shares} |")
     return "\n".join(lines) + "\n"

@@ -133,7 +133,12 @@ def _source(entry: Any, where: str) -> Source:
         )
         raise UsageError(f"{where}: {' and '.join(wrong)}; known are {', '.join(sorted(known))}")
     values = {name: str(entry[name]) for name in known & set(entry) - {"octave", "held_out"}}
-    source = Source(**values, octave=int(entry.get("octave", 0)), held_out=tuple(entry.get("held_out", ())))
+    octave, held_out = entry.get("octave", 0), entry.get("held_out", [])
+    if not isinstance(octave, int):
+        raise UsageError(f"{where}: octave is {octave!r}: give a whole number")
+    if not isinstance(held_out, list) or not all(isinstance(pattern, str) for pattern in held_out):
+        raise UsageError(f'{where}: held_out is {held_out!r}: give a list of patterns, such as ["*_rr3.*"]')
+    source = Source(**values, octave=octave, held_out=tuple(held_out))
     if source.use not in USES:
         raise UsageError(f"{where}: use is {source.use!r}; known are {', '.join(USES)}")
     if bool(source.folder) == bool(source.soundfont):
@@ -219,12 +224,14 @@ class Library:
         """Whether a preset BANK:PROGRAM of a sound font may be played in this split."""
         return source.is_held_out(preset) == self._held_out
 
-    def fingerprint(self) -> dict[str, list[int]]:
-        """Number and bytes of the files of each source: the same songs can be made only of the same."""
+    def fingerprint(self) -> dict[str, list[Any]]:
+        """Number and bytes of the files of each source, and how it is read: only of the same come the same songs."""
         return {
             source.id: [
                 max(1, len(self._files.get(source.id, ()))),
                 sum(self.path(source, name).stat().st_size for name in self._files.get(source.id, ("",))),
+                source.octave,
+                list(source.held_out),
             ]
             for source in self.all_sources
         }
@@ -259,14 +266,17 @@ class Library:
         self.count(source, x.shape[1] / RATE)
         return x
 
-    def hit(self, source: Source, name: str, *, semitones: float = 0.0, longest_s: float = 4.0) -> Float:
-        """(C, N) of a file from its onset on, its peak 1, played higher by some semitones; read only, and counted.
+    def hit(
+        self, source: Source, name: str, *, semitones: float = 0.0, longest_s: float = 4.0, counted: bool = True
+    ) -> Float:
+        """(C, N) of a file from its onset on, its peak 1, played higher by some semitones; read only.
 
         Raises:
             AudioError: As `read`.
         """
         x = self._moved(source.id, name, round(semitones, 2), longest_s)
-        self.count(source, x.shape[1] / RATE)
+        if counted:
+            self.count(source, x.shape[1] / RATE)
         return x
 
     def count(self, source: Source, duration_s: float) -> None:
@@ -285,7 +295,8 @@ class Library:
         names = sorted(
             path.relative_to(folder).as_posix()
             for path in folder.rglob("*")
-            if path.suffix.lower() in _SUFFIXES and not any(part.startswith(".") for part in path.parts)
+            if path.suffix.lower() in _SUFFIXES
+            and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         )
         self._paths[source.id], self._files[source.id] = folder, tuple(names)
         return bool(names)

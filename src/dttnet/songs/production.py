@@ -121,8 +121,8 @@ _RIDES = {
 def produce(stem: str, x: Float, song: Song, rng: np.random.Generator) -> Float:
     """(2, N) a stem through its channel strip, as (1 or 2, N) comes from the player.
 
-    Its level means nothing, unless its peak is below -60 dB: then nothing is left of it. Some stems stay nearly as they
-    are: dry takes.
+    Its level means nothing, unless its peak is below -60 dB: then nothing is left of it. Players have made their own
+    sound and room already; a tenth of the stems stay as they come, but for their width.
     """
     loudest = peak(x)
     if loudest < _SILENCE:
@@ -438,7 +438,7 @@ def loudness_blocks(x: Float, *, block_s: float) -> NDArray[np.float64]:
 def balance(stems: Mapping[str, Float], rng: np.random.Generator) -> dict[str, Float]:
     """Levels as real mixes have them, and nothing else."""
     faders = _set_levels(stems, _BAND, rng)
-    return _fit({stem: stereo(x) * np.float32(faders[stem]) for stem, x in stems.items()})
+    return fit({stem: stereo(x) * np.float32(faders[stem]) for stem, x in stems.items()})
 
 
 def mix(stems: Mapping[str, Float], song: Song, rng: np.random.Generator) -> dict[str, Float]:
@@ -487,7 +487,7 @@ def _ride(stem: str, song: Song, rng: np.random.Generator) -> Points:
         own_db = base_db + habit.energy_db * (section.energy - 0.6) + wander_db
         times_s += [bar * song.bar_s + 0.05, (bar + 1) * song.bar_s - 0.15]
         values_db += [own_db, own_db]
-        # From bar to bar the level moves by a half of what it is off the middle.
+        # Seven tenths of what a bar is off the middle stay for the next.
         wander_db = 0.7 * wander_db + rng.normal(0, 0.7 * habit.bars_db)
     return np.array([0.0, *times_s]), 10 ** (np.array([values_db[0], *values_db]) / 20)
 
@@ -537,7 +537,7 @@ def _master(stems: Mapping[str, Float], manner: _Manner, rng: np.random.Generato
         )
         mixture = mixture * gain
     gain = gain * _finish(mixture, manner, rng)
-    return _fit({stem: x * gain for stem, x in stems.items()})
+    return fit({stem: x * gain for stem, x in stems.items()})
 
 
 def _finish(mixture: Float, manner: _Manner, rng: np.random.Generator) -> Float:
@@ -582,7 +582,7 @@ def _sum(stems: Mapping[str, Float]) -> Float:
     return total
 
 
-def _fit(stems: Mapping[str, Float]) -> dict[str, Float]:
+def fit(stems: Mapping[str, Float]) -> dict[str, Float]:
     """Softer, if a stem or the mixture is above PEAK."""
     loudest = max(peak(_sum(stems)), *(peak(x) for x in stems.values()))
     if loudest <= PEAK:
@@ -610,7 +610,7 @@ def record(stems: Mapping[str, Float], rng: np.random.Generator) -> dict[str, Fl
     recorded = _channels(recorded, extra)
     if extra.random() < 0.06:
         recorded = _hiss(recorded, extra)
-    return _fit(recorded)
+    return fit(recorded)
 
 
 def _each(stems: Mapping[str, Float], apply: Callable[[Float], Float]) -> dict[str, Float]:
