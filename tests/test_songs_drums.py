@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from dttnet.songs.compose import compose
-from dttnet.songs.drums import _ends, render_drums
+from dttnet.songs.drums import _ends, _strike, render_drums
 from dttnet.songs.fonts import Fonts
 from dttnet.songs.grooves import _PERCUSSION, GROOVES, VELOCITIES, draw_fill, play_drums
 from dttnet.songs.kits import (
@@ -18,13 +18,15 @@ from dttnet.songs.kits import (
     Keyed,
     Made,
     Recorded,
+    Voice,
+    _layer,
     _list_offers,
     _offer,
     draw_kit,
     synthesise,
     synthesise_cymbal,
 )
-from dttnet.songs.library import SOUNDFONT_FOLDERS, Library, Source
+from dttnet.songs.library import SOUNDFONT_FOLDERS, SYNTHESISED, Library, Source
 from dttnet.songs.score import TAIL_S, Chord, Hit, Section, Song
 from dttnet.songs.signals import RATE, peak, seconds
 from dttnet.songs.studio import Features, Studio
@@ -106,6 +108,14 @@ def test_patterns_are_bars_of_known_strokes_on_known_pieces(name: str) -> None:
         assert {piece for _, piece, _ in fill} <= {"", *LEVELS_DB}
 
 
+@pytest.mark.parametrize("style", STYLES)
+def test_all_grooves_of_a_style_can_be_drawn(style: str) -> None:
+    songs = STYLES[style]
+    for name in songs.grooves:
+        # Bars of twelve steps are played in songs that swing by more than 0.4.
+        assert not GROOVES[name].is_triplets or (songs.swung and songs.swing[1] > 0.4)
+
+
 def test_percussion_is_made_of_bars_on_known_pieces() -> None:
     for patterns in _PERCUSSION.values():
         for piece, bar in patterns.items():
@@ -160,6 +170,7 @@ def test_loud_sections_are_struck_harder() -> None:
     ("name", "piece"),
     [
         ("KdrumR/03-kit.ogg", "kick"),
+        ("KdrumR/03-room.ogg", None),
         ("SnareRest/03-kit.ogg", None),
         ("RideLBell/03-kit.ogg", "bell"),
         ("HihatOpen/03-kit.ogg", "ohat"),
@@ -301,6 +312,24 @@ def test_what_is_used_is_counted(root: Path) -> None:
     render_drums(song(), there, np.random.default_rng(0))
     assert set(there.library.used) == {"muldjord"}
     assert there.library.used["muldjord"] > 0
+
+
+def test_each_stroke_that_is_struck_counts_as_long_as_it_sounds(root: Path) -> None:
+    library = studio(root).library
+    sound = np.ones((2, RATE // 2), np.float32)
+    voice = Voice([sound], [None], [(source("drums.machine"),)], 1.0, 10.0, 0.0, 0.0)
+    kit = {"hat": voice, "kick": _layer(voice, sound, SYNTHESISED), "crash": voice}
+    hits = [Hit(0.0, "hat", 1), Hit(0.1, "kick", 1), Hit(0.2, "hat", 1), Hit(1.8, "hat", 1)]
+    _strike(hits, kit, 2 * RATE, np.random.default_rng(0), library)
+    # The second stroke on the hat damps the first 220 samples after it begins; the last is cut by the end.
+    assert library.used["x"] == pytest.approx(0.2 + 220 / RATE + 0.5 + 0.5 + 0.2)
+    assert library.used["synthesised"] == 0.5
+
+
+def test_kits_that_are_not_played_do_not_count(root: Path) -> None:
+    there = studio(root)
+    draw_kit("acoustic", there, song(), LEVELS_DB, np.random.default_rng(1))
+    assert not there.library.used
 
 
 def test_without_sources_drums_are_synthesised(root: Path) -> None:

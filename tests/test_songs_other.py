@@ -13,8 +13,9 @@ import soundfile
 
 from dttnet.songs.fonts import Fonts
 from dttnet.songs.library import Library
-from dttnet.songs.other import _perform, _Seat, render_other
-from dttnet.songs.score import TAIL_S, Chord, Section, Song
+from dttnet.songs.other import _KINDS, _draw_player, _perform, _Seat, _where_it_sounds, is_texture, render_other
+from dttnet.songs.parts import Line
+from dttnet.songs.score import TAIL_S, Chord, Note, Section, Song
 from dttnet.songs.signals import RATE, active_db, seconds
 from dttnet.songs.studio import Features, Studio
 from dttnet.songs.styles import STYLES
@@ -128,3 +129,39 @@ def test_without_fonts_only_notes_are_played(studio_with):
     for seed in range(4):
         render_other(a_song("house"), studio, np.random.default_rng(seed))
     assert studio.library.used["other.guitar"] + studio.library.used["other.piano"] > 1
+
+
+def test_synthesisers_count_as_long_as_their_notes(tmp_path):
+    studio = a_studio(tmp_path, DRY, uses=("other.texture",))
+    assert _KINDS["theremin"].programs == ()
+    player = _draw_player(_Seat("lead", "theremin", frozenset()), studio, np.random.default_rng(0))
+    notes = (Note(0.5, 1.0, 60, 0.8), Note(0.5, 1.0, 64, 0.8), Note(3.5, 9.0, 67, 0.8), Note(5.0, 1.0, 67, 0.8))
+    player(Line(notes), np.random.default_rng(0), 4.0)
+    # A chord's notes count each; nothing does after the end.
+    assert dict(studio.library.used) == {"synthesised": 2.5}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ride_tri", "ride_via", "arovane_beat_a", "bass_hit_c", "glitch_robot1", "ambi_choir", "loop_amen", "x/Crash"],
+)
+def test_basses_beats_cymbals_and_voices_are_no_textures(name):
+    assert not is_texture(f"{name}.ogg")
+
+
+@pytest.mark.parametrize("name", ["ambi_drone", "ambi_piano", "ambi_glass_rub", "guit_em9", "ambi_lunar_land"])
+def test_drones_and_chords_are_textures(name):
+    assert is_texture(f"{name}.ogg")
+
+
+def test_what_hisses_comes_and_goes_without_a_jump():
+    x = np.zeros((1, 6 * RATE), np.float32)
+    x[:, : RATE // 10] = x[:, 3 * RATE : 3 * RATE + 10] = x[:, -10:] = 1
+    y = _where_it_sounds(x, np.ones_like)[0]
+    # In over 10 ms, out over 50 ms, straight; `linspace` has both its ends, and float32 resolves 6e-8 below 1.
+    steps = np.diff(y)
+    assert steps.max() == pytest.approx(1 / (RATE // 100 - 1), abs=1.2e-7)
+    assert steps.min() == pytest.approx(-1 / (RATE // 20 - 1), abs=1.2e-7)
+    # The middle sounds whole; nothing is cut at the ends, so nothing fades there.
+    assert y[0] == y[3 * RATE] == y[-1] == 1
+    assert {0.0, 1.0} == {float(y[2 * RATE]), float(y[3 * RATE + 10])}

@@ -154,3 +154,19 @@ def test_a_part_depends_on_the_generator_alone():
 
 def test_fit_moves_by_octaves_only():
     assert [parts.fit(pitch, 40, 51) for pitch in (28, 39, 40, 51, 52, 65)] == [40, 51, 40, 51, 40, 41]
+
+
+@pytest.mark.parametrize(
+    ("tones", "n_voices", "kept"),
+    [
+        ((0, 4, 7, 10, 2), 5, {0, 2, 4, 7, 10}),
+        ((0, 4, 7, 10, 2), 4, {0, 2, 4, 10}),
+        ((0, 4, 7, 10, 2), 3, {2, 4, 10}),
+        ((0, 4, 7, 10), 3, {0, 4, 10}),
+        ((0, 4, 7, 2), 3, {0, 2, 4}),
+        ((0, 4, 7), 3, {0, 4, 7}),
+    ],
+)
+def test_chords_of_few_voices_lose_the_fifth_and_then_the_root(tones, n_voices, kept):
+    for choice in voicings(tones, n_voices, 52, 77):
+        assert {pitch % 12 for pitch in choice} == kept

@@ -131,3 +131,12 @@ def test_dead_notes_are_noises_of_damped_strings(tmp_path):
 
 def test_a_use_without_sources_has_no_samplers(tmp_path):
     assert read_samplers(a_library(tmp_path, NAMES), "bass.notes") == []
+
+
+def test_notes_count_as_long_as_they_sound(tmp_path):
+    library = a_library(tmp_path, NAMES)
+    (sampler,) = read_samplers(library, "other.guitar")
+    notes = [Note(0, 0.25, 45, 0.8), Note(0.5, 9, 50, 0.8), Note(3.5, 1, 55, 0.8)]
+    sampler.render(library, notes, np.random.default_rng(0), 4.0, release_s=0.05)
+    # With the release; then the file, which lasts 2 s but for its silent first sample; then up to the end.
+    assert library.used["mine"] == pytest.approx(0.3 + 2 + 0.5, abs=0.001)

@@ -92,3 +92,10 @@ def test_synthesisers_depend_on_the_generator_alone():
     notes = [Note(0, 0.5, 60, 0.8), Note(0.2, 0.5, 64, 0.8)]
     first, again = (play(notes, np.random.default_rng(5), 1.0, tone="supersaw") for _ in range(2))
     np.testing.assert_array_equal(first, again)
+
+
+def test_pads_are_held_for_nine_seconds():
+    x = play([Note(0, 9, 60, 0.8)], np.random.default_rng(0), 10.0, tone="organ")
+    second = (x.reshape(2, 10, RATE) ** 2).mean(axis=(0, 2))
+    # Drawbars stand still; their beating is less than 1 % in a second.
+    assert second[8] == pytest.approx(second[1], rel=0.01)

@@ -15,6 +15,7 @@ import soxr
 from numpy.typing import NDArray
 from scipy import signal
 
+from dttnet.songs.effects import Band, biquad
 from dttnet.songs.signals import RATE, Float, peak
 
 Gain = Literal["clean", "crunch", "high"]
@@ -46,7 +47,7 @@ def amplify_guitar(x: Float, rng: np.random.Generator, *, gain: Gain) -> Float:
     before = np.concatenate(
         [
             signal.butter(1, tight_hz, "highpass", fs=RATE, output="sos"),
-            _peak_sos(boost_hz, boost_db, 0.6),
+            biquad(Band("peak", boost_hz, boost_db, 0.6))[None],
             signal.butter(2, treble_hz, "lowpass", fs=RATE, output="sos"),
         ]
     ).astype(np.float32)
@@ -117,16 +118,6 @@ def _as_long(x: Float, n_samples: int) -> Float:
 def _convolved(x: Float, taps: Float) -> Float:
     out: Float = signal.oaconvolve(x, taps[None], axes=1)[:, : x.shape[1]]
     return out
-
-
-def _peak_sos(hz: float, gain_db: float, q: float) -> NDArray[np.float64]:
-    """(1, 6): a peaking equaliser (R. Bristow-Johnson's cookbook)."""
-    a, w = 10 ** (gain_db / 40), 2 * np.pi * hz / RATE
-    alpha = np.sin(w) / (2 * q)
-    sos: NDArray[np.float64] = np.array(
-        [[1 + alpha * a, -2 * np.cos(w), 1 - alpha * a, 1 + alpha / a, -2 * np.cos(w), 1 - alpha / a]]
-    ) / (1 + alpha / a)
-    return sos
 
 
 # Responses are drawn as gains in dB on _GRID_HZ, and become short filters at the end.

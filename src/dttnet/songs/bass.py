@@ -8,7 +8,8 @@ import numpy as np
 
 from dttnet.songs.amplifiers import amplify_bass
 from dttnet.songs.effects import Band, chorus, compress, equalise, place
-from dttnet.songs.fonts import Part
+from dttnet.songs.fonts import Part, sounding_s
+from dttnet.songs.library import SYNTHESISED
 from dttnet.songs.parts import Line, write_bass
 from dttnet.songs.samplers import Sampler, read_samplers
 from dttnet.songs.score import TAIL_S, Song
@@ -137,7 +138,12 @@ def _draw_player(family: str, line: Line, studio: Studio, rng: np.random.Generat
             source, [Part(line.notes, program, volume=1.0, bends=line.bends)], duration_s
         )
     tone = tones[rng.integers(len(tones))]
-    return lambda line, own, duration_s: studio.library.synthesised(play_bass(line.notes, own, duration_s, tone=tone))
+
+    def synthesised(line: Line, own: np.random.Generator, duration_s: float) -> Float:
+        studio.library.count(SYNTHESISED, sounding_s(line.notes, duration_s))
+        return play_bass(line.notes, own, duration_s, tone=tone)
+
+    return synthesised
 
 
 def _on_samples(studio: Studio, sampler: Sampler) -> Player:

@@ -10,6 +10,7 @@ import numpy as np
 from dttnet.songs.effects import Band, compress, equalise, reverb, saturate
 from dttnet.songs.grooves import HATS, play_drums
 from dttnet.songs.kits import Voice, draw_kit
+from dttnet.songs.library import Library
 from dttnet.songs.score import TAIL_S, Hit, Song
 from dttnet.songs.signals import RATE, Float, add, fade, highpass, peak, seconds, silence
 from dttnet.songs.studio import Studio
@@ -33,7 +34,7 @@ def render_drums(song: Song, studio: Studio, rng: np.random.Generator) -> Float:
     if not hits:
         return silence(n_samples / RATE)
     kit = draw_kit(kind, studio, song, (hit.piece for hit in hits), builder)
-    dry, room = _strike(hits, kit, n_samples, player)
+    dry, room = _strike(hits, kit, n_samples, player, studio.library)
     x = dry + room * np.float32(engineer.uniform(0, 1.1) * (engineer.random() < 0.75))
     if studio.features.production:
         x = _produce(x, hits, kit, song, engineer)
@@ -43,7 +44,11 @@ def render_drums(song: Song, studio: Studio, rng: np.random.Generator) -> Float:
 
 
 def _strike(
-    hits: Sequence[Hit], kit: Mapping[str, Voice], n_samples: int, rng: np.random.Generator
+    hits: Sequence[Hit],
+    kit: Mapping[str, Voice],
+    n_samples: int,
+    rng: np.random.Generator,
+    counting: Library | None = None,
 ) -> tuple[Float, Float]:
     """(2, N) of the close microphones and overheads, and (2, N) of the room microphones."""
     dry = np.zeros((2, n_samples), np.float32)
@@ -55,7 +60,11 @@ def _strike(
         last[hit.piece] = index
         gain = voice.gain * 10 ** (-voice.dynamics_db * (1 - hit.velocity) / 20)
         start = seconds(hit.start_s)
-        add(dry, _choked(voice.sounds[index], until - start), start, gain=gain, pan=voice.pan)
+        x = _choked(voice.sounds[index], until - start)
+        add(dry, x, start, gain=gain, pan=voice.pan)
+        if counting:
+            for source in voice.sources[index]:
+                counting.count(source, x.shape[1] / RATE)
         heard = voice.rooms[index]
         if heard is not None:
             later = start + seconds(voice.room_s)

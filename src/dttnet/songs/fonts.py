@@ -44,6 +44,11 @@ class Part:
     bends: Sequence[tuple[float, float]] = field(default=())
 
 
+def sounding_s(notes: Sequence[Note], duration_s: float) -> float:
+    """Lengths of all notes, chords' too, up to the end: what they count for in the shares of the sources."""
+    return sum(max(0.0, min(note.length_s, duration_s - note.start_s)) for note in notes)
+
+
 class Fonts:
     """The sound fonts of a library, each loaded when first played."""
 
@@ -70,7 +75,7 @@ class Fonts:
             if self._library.is_in_use(source, f"{_DRUMS}:{kit}") and synth.sfpreset_name(font, _DRUMS, kit)
         ]
 
-    def render(self, source: Source, parts: Sequence[Part], duration_s: float) -> Float:
+    def render(self, source: Source, parts: Sequence[Part], duration_s: float, *, counted: bool = True) -> Float:
         """(2, N): the parts together, on one font, cut at the end."""
         synth, font = self._load(source)
         events: list[tuple[int, int, int, int, int]] = []  # sample, kind (0 off, 1 bend, 2 on), channel, values
@@ -104,7 +109,8 @@ class Fonts:
         # What still sounds must not be heard in the next song.
         synth.sounds_off()
         synth.generate(RATE // 20)
-        self._library.count(source, duration_s * len(parts))
+        if counted:
+            self._library.count(source, sum(sounding_s(part.notes, duration_s) for part in parts))
         return np.ascontiguousarray(np.concatenate(blocks).reshape(-1, 2).T)
 
     def _open(self, source: Source) -> tuple[Any, int]:

@@ -721,14 +721,14 @@ class _Player:
     """One drummer, for a song: when they play early or late, and how evenly.
 
     Attributes:
-        early_s: (limbs, beats): drift of each limb, at each beat of the song.
+        late_s: (limbs, beats): drift of each limb, at each beat of the song.
         looseness_s: Of single strokes.
         unevenness: Of velocities.
         ghosts: How many ghost notes of the patterns are played, and more.
         busy: 0 keeps to the simplest variants.
     """
 
-    early_s: np.ndarray
+    late_s: np.ndarray
     looseness_s: float
     unevenness: float
     ghosts: float
@@ -930,7 +930,7 @@ def _crash(section: Section, bar: int, rng: np.random.Generator) -> str:
 
 def _played_at(song: Song, player: _Player, bar: int, step: float, piece: str, rng: np.random.Generator) -> float:
     beat = 4 * bar + step / 4
-    drift = player.early_s[_LIMBS.get(piece, 3)]
+    drift = player.late_s[_LIMBS.get(piece, 3)]
     first = int(beat)
     share = beat - first
     late_s = (1 - share) * drift[first] + share * drift[first + 1]

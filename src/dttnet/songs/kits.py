@@ -14,7 +14,7 @@ from scipy import fft, ndimage, signal
 
 from dttnet.songs.effects import Band, equalise, saturate
 from dttnet.songs.fonts import Part
-from dttnet.songs.library import Source
+from dttnet.songs.library import SYNTHESISED, Source
 from dttnet.songs.score import Note, Song
 from dttnet.songs.signals import RATE, Float, fade, faster, highpass, lowpass, peak, seconds, stereo
 from dttnet.songs.studio import Studio
@@ -252,6 +252,7 @@ class Voice:
     Attributes:
         sounds: (2, N) strokes from soft to loud, each with peak 1.
         rooms: Of each its room microphones, (2, N), at their level beside it; None without.
+        sources: Of each what it is made of.
         gain: Of the hardest stroke.
         dynamics_db: Between the hardest and the softest.
         pan: -1 left to 1 right.
@@ -260,6 +261,7 @@ class Voice:
 
     sounds: Sequence[Float]
     rooms: Sequence[Float | None]
+    sources: Sequence[tuple[Source, ...]]
     gain: float
     dynamics_db: float
     pan: float
@@ -307,11 +309,12 @@ def draw_kit(
             strokes = _find(piece, _shuffled(makers, rng), {}, rng)
             if strokes:
                 below = _load(strokes[-1], studio, song, 0.0, 0.5)[0]
-                voices[piece] = _layer(voices[piece], below * np.float32(rng.uniform(0.15, 0.8)))
+                level = np.float32(rng.uniform(0.15, 0.8))
+                voices[piece] = _layer(voices[piece], below * level, _source_of(strokes[-1]))
     return voices
 
 
-def _layer(voice: Voice, other: Float) -> Voice:
+def _layer(voice: Voice, other: Float, source: Source) -> Voice:
     """The voice with the same sound under each stroke, as producers do with samples."""
     sounds: list[Float] = []
     for x in voice.sounds:
@@ -320,7 +323,7 @@ def _layer(voice: Voice, other: Float) -> Voice:
         both[:, : other.shape[1]] += other
         both /= np.float32(peak(both) + 1e-9)
         sounds.append(both)
-    return replace(voice, sounds=sounds)
+    return replace(voice, sounds=sounds, sources=[(*sources, source) for sources in voice.sources])
 
 
 def _group_of(piece: str) -> str:
@@ -355,19 +358,28 @@ def _offer(kind: str, source: Source, names: tuple[str, ...]) -> Offer:
     there = set(names)
     pieces: dict[str, dict[str, list[Recorded]]] = {}
     for name in sorted(names, key=_loudness_order):
-        path = PurePosixPath(name)
-        stem = str(path.with_suffix("")).lower()
-        if stem.endswith("-room"):
-            continue
-        piece = next((piece for pattern, piece in _NAMES if re.search(pattern, stem)), "perc")
+        piece = piece_of(name)
         if not piece:
             continue
         # Strokes on one instrument differ by dynamics and round robin; each file of a machine is an instrument.
-        instrument = name if kind == "machine" else re.sub(r"(_[lr])?(_vl\d+)?_rr\d+|\d+-kit$", "", stem)
+        instrument = name if kind == "machine" else re.sub(r"(_[lr])?(_vl\d+)?_rr\d+|\d+-kit$", "", _stem(name))
         room = name.replace("-kit.", "-room.")
         stroke = Recorded(source, name, room if room != name and room in there else "")
         pieces.setdefault(piece, {}).setdefault(instrument, []).append(stroke)
     return Offer(kind, {piece: list(instruments.values()) for piece, instruments in pieces.items()})
+
+
+@functools.cache
+def piece_of(name: str) -> str:
+    """What is struck in a file, by its path in its source; "" if it is no stroke, or only its room microphones."""
+    stem = _stem(name)
+    if stem.endswith("-room"):
+        return ""
+    return next((piece for pattern, piece in _NAMES if re.search(pattern, stem)), "perc")
+
+
+def _stem(name: str) -> str:
+    return str(PurePosixPath(name).with_suffix("")).lower()
 
 
 def _loudness_order(name: str) -> tuple[int, ...]:
@@ -487,12 +499,14 @@ def _prepare(
     drive_db = rng.uniform(2, 6) if studio.features.production and rng.random() < 0.25 else 0.0
     sounds: list[Float] = []
     rooms: list[Float | None] = []
+    sources: list[tuple[Source, ...]] = []
     for stroke in strokes:
         x, room = _load(stroke, studio, song, semitones, longest_s)
         if x.shape[1] < seconds(0.015):
             continue
         sounds.append(_shape(x / np.float32(peak(x) + 1e-9), bands, damping_s, drive_db, side, width))
         rooms.append(None if room is None else _shape(room, (), 2 * damping_s, 0.0, side, width))
+        sources.append((_source_of(stroke),))
     if not sounds:
         return _prepare(
             piece,
@@ -511,6 +525,7 @@ def _prepare(
         varied = [_vary(x, rng) for x in sounds]
         sounds = [x for pair in zip(sounds, varied, strict=True) for x in pair]
         rooms = [room for room in rooms for _ in range(2)]
+        sources = [source for source in sources for _ in range(2)]
     # What is recorded in stereo has its place already, but close microphones stand in the middle.
     balance_db = 10 * np.log10((sounds[-1][0] @ sounds[-1][0] + 1e-9) / (sounds[-1][1] @ sounds[-1][1] + 1e-9))
     if piece in _ENERGIES_DB:
@@ -519,6 +534,7 @@ def _prepare(
     return Voice(
         sounds,
         rooms,
+        sources,
         gain=10 ** ((LEVELS_DB[piece] + more_db) / 20),
         dynamics_db=_DYNAMICS_DB.get(piece, 28) * (0.6 if _is_machine(strokes[0]) else 1.0),
         pan=float(np.clip(_PANS.get(piece, 0.0) * side, -0.9, 0.9)) if abs(balance_db) < 2.5 else 0.0,
@@ -534,6 +550,10 @@ def _is_machine(stroke: Stroke) -> bool:
     return stroke.source.use == "drums.machine"
 
 
+def _source_of(stroke: Stroke) -> Source:
+    return SYNTHESISED if isinstance(stroke, Made) else stroke.source
+
+
 def _some(strokes: Sequence[Stroke], most: int, rng: np.random.Generator) -> list[Stroke]:
     """At most so many, from soft to loud; those with room microphones if there are enough."""
     with_rooms = [stroke for stroke in strokes if isinstance(stroke, Recorded) and stroke.room]
@@ -546,28 +566,32 @@ def _some(strokes: Sequence[Stroke], most: int, rng: np.random.Generator) -> lis
 
 
 def _load(stroke: Stroke, studio: Studio, song: Song, semitones: float, longest_s: float) -> tuple[Float, Float | None]:
-    """(1 or 2, N) with peak 1 from its onset on, and its room microphones at their own level beside it."""
+    """(1 or 2, N) with peak 1 from its onset on, and its room microphones at their own level beside it.
+
+    Not counted: many are loaded that are never struck.
+    """
     if isinstance(stroke, Made):
         rng = np.random.default_rng(stroke.seed)
         if stroke.hardness is None:
             x = synthesise(stroke.piece, song.beat_s, rng)
         else:
             x = synthesise_cymbal(stroke.piece, stroke.hardness, rng)
-        x = studio.library.synthesised(faster(x, 2 ** (semitones / 12)))
+        x = faster(x, 2 ** (semitones / 12))
         return x / np.float32(peak(x) + 1e-9), None
     if isinstance(stroke, Keyed):
         note = Note(0.0, 0.3, stroke.key, stroke.velocity)
-        x = studio.fonts.render(stroke.source, [Part([note], stroke.kit, is_drums=True)], longest_s)
+        part = Part([note], stroke.kit, is_drums=True)
+        x = studio.fonts.render(stroke.source, [part], longest_s, counted=False)
         x = faster(_from_onset(x), 2 ** (semitones / 12))
         return x / np.float32(peak(x) + 1e-9), None
-    x = studio.library.hit(stroke.source, stroke.name, semitones=semitones, longest_s=longest_s)
+    hit = functools.partial(studio.library.hit, semitones=semitones, longest_s=longest_s, counted=False)
+    x = hit(stroke.source, stroke.name)
     if not stroke.room:
         return x, None
     beside = peak(studio.library.read(stroke.source, stroke.room)) / (
         peak(studio.library.read(stroke.source, stroke.name)) + 1e-9
     )
-    room = studio.library.hit(stroke.source, stroke.room, semitones=semitones, longest_s=longest_s)
-    return x, room * np.float32(min(beside, 2.0))
+    return x, hit(stroke.source, stroke.room) * np.float32(min(beside, 2.0))
 
 
 def _from_onset(x: Float) -> Float:

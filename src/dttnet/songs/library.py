@@ -283,11 +283,6 @@ class Library:
         """Note that so many seconds of a source are used."""
         self.used[source.id] += duration_s
 
-    def synthesised(self, x: Float) -> Float:
-        """Note that x is made of no recording, and return it."""
-        self.count(SYNTHESISED, x.shape[1] / RATE)
-        return x
-
     def _find_folder(self, source: Source) -> bool:
         folder = self.root / source.folder
         if not folder.is_dir():

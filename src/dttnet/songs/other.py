@@ -24,8 +24,8 @@ from dttnet.songs.effects import (
     room_response,
     tremolo,
 )
-from dttnet.songs.fonts import Part
-from dttnet.songs.library import Source
+from dttnet.songs.fonts import Part, sounding_s
+from dttnet.songs.library import SYNTHESISED, Source
 from dttnet.songs.parts import Line, write_part
 from dttnet.songs.samplers import Sampler, read_samplers
 from dttnet.songs.score import TAIL_S, Note, Song
@@ -173,7 +173,10 @@ _GAINS: dict[str, dict[str, float]] = {  # how guitars are amplified, of styles 
 }
 _TEXTURES = {"ambient": 0.4, "hip hop": 0.2, "trap": 0.2, "techno": 0.15, "drum and bass": 0.15}
 _ROOMS: tuple[Literal["room", "hall", "plate", "spring"], ...] = ("room", "room", "hall", "plate", "plate", "spring")
-_NO_TEXTURE = re.compile("bass|boom|robot|choir|beat|vinyl|perc|drum|kick|snare|hat|burp|crow|voic|vox|phone|scratch")
+_NO_TEXTURE = re.compile(
+    "bass|boom|robot|choir|beat|vinyl|perc|drum|kick|snare|hat|burp|crow|voic|vox|phone|scratch|"
+    "ride|cymbal|crash|loop|break|tabla|clap"
+)
 
 
 @dataclass(frozen=True)
@@ -193,6 +196,11 @@ class _Seat:
     names: frozenset[str]
     gain: Gain | None = None
     is_double: bool = False
+
+
+def is_texture(name: str) -> bool:
+    """Whether a file of the textures accompanies: among them there are basses, beats and voices."""
+    return not _NO_TEXTURE.search(name.lower())
 
 
 def render_other(song: Song, studio: Studio, rng: np.random.Generator) -> Float:
@@ -297,10 +305,16 @@ def _draw_player(seat: _Seat, studio: Studio, rng: np.random.Generator) -> Playe
     if sort == "font":
         source, program = presets[rng.integers(len(presets))]
         return lambda line, own, duration_s: _on_font(studio, source, program, line, own, duration_s)
-    tone, made = tones[rng.integers(len(tones))], studio.library.synthesised
-    if tone in LINES and (seat.role == "lead" or tone not in ("saw", "square", "pulse")):
-        return lambda line, own, duration_s: made(play_line(line.notes, own, duration_s, tone=tone))
-    return lambda line, own, duration_s: made(play(line.notes, own, duration_s, tone=tone))
+    tone = tones[rng.integers(len(tones))]
+    is_line = tone in LINES and (seat.role == "lead" or tone not in ("saw", "square", "pulse"))
+    return lambda line, own, duration_s: _on_tone(studio, tone, is_line, line, own, duration_s)
+
+
+def _on_tone(
+    studio: Studio, tone: str, is_line: bool, line: Line, rng: np.random.Generator, duration_s: float
+) -> Float:
+    studio.library.count(SYNTHESISED, sounding_s(line.notes, duration_s))
+    return (play_line if is_line else play)(line.notes, rng, duration_s, tone=tone)
 
 
 def _on_font(
@@ -478,7 +492,10 @@ def _where_it_sounds(x: Float, treat: Callable[[Float], Float]) -> Float:
     now = 0
     for span in spans:
         length = span.stop - span.start
-        out[:, span] = treated[:, now : now + length]
+        # Amplifiers hiss: it comes and goes, but not at the ends of x, where nothing is cut.
+        start = RATE // 100 if span.start else 0
+        end = RATE // 20 if span.stop < x.shape[1] else 0
+        out[:, span] = fade(treated[:, now : now + length], start=start, end=end)
         now += length
     return out
 
@@ -515,7 +532,7 @@ def _texture(song: Song, studio: Studio, rng: np.random.Generator, highest: floa
         (source, name)
         for source in studio.library.sources("other.texture")
         for name in studio.library.files(source)
-        if not _NO_TEXTURE.search(name.lower())
+        if is_texture(name)
     ]
     if not names:
         return out
@@ -526,8 +543,9 @@ def _texture(song: Song, studio: Studio, rng: np.random.Generator, highest: floa
         now_s, end_s = section.first_bar * song.bar_s, (section.first_bar + section.n_bars) * song.bar_s
         while now_s < end_s:
             shift = float(rng.choice([-5, 0, 0, 2, 7]))
-            x = studio.library.hit(source, name, semitones=shift, longest_s=12.0)[:, : seconds(end_s - now_s)]
-            x = highpass(x, 90)
+            x = studio.library.hit(source, name, semitones=shift, longest_s=12.0, counted=False)
+            x = highpass(x[:, : seconds(end_s - now_s)], 90)
+            studio.library.count(source, x.shape[1] / RATE)
             add(out, stereo(fade(x, start=400, end=RATE // 4)), seconds(now_s), gain=highest * rng.uniform(0.6, 1))
             now_s += max(song.bar_s, np.ceil(x.shape[1] / RATE / song.bar_s) * song.bar_s)
     return out

@@ -220,9 +220,10 @@ def _in_order(bends: Sequence[tuple[float, float]]) -> list[tuple[float, float]]
 def voicings(tones: tuple[int, ...], n_voices: int, low: int, high: int) -> tuple[tuple[int, ...], ...]:
     """Chords of so many voices between two pitches: close position, and with the second voice an octave lower."""
     kept = list(dict.fromkeys(tones))
-    # The bass has the root; the fifth says least.
-    while len(kept) > n_voices:
-        kept.pop(2 if len(kept) > 3 else 0)
+    # The fifth says least, and the bass has the root.
+    for place in (2, 0):
+        if len(kept) > n_voices:
+            kept.pop(place)
     found = []
     for bottom in range(low, high + 1):
         if bottom % 12 not in kept:

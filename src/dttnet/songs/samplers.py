@@ -90,7 +90,8 @@ class Sampler:
             name, shift = self._choose(note, rng, before)
             before = name
             length_s = note.length_s + release_s
-            x = library.hit(self.source, name, semitones=shift, longest_s=_SHORT_S if length_s < 1 else _LONG_S)
+            longest_s = _SHORT_S if length_s < 1 else _LONG_S
+            x = library.hit(self.source, name, semitones=shift, longest_s=longest_s, counted=False)
             if len(times) and x.shape[1]:
                 x = _bent(x, np.interp(note.start_s + np.arange(0, length_s + 0.02, 0.005), times, curve))
             gain = 10 ** (_RANGE_DB * (note.velocity - 1) / 20)
@@ -101,6 +102,7 @@ class Sampler:
             x = x[:, max(0, -start) : max(0, out.shape[1] - start)]
             start = max(0, start)
             out[:, start : start + x.shape[1]] += x
+            library.count(self.source, x.shape[1] / RATE)
         return out
 
     def _choose(self, note: Note, rng: np.random.Generator, before: str) -> tuple[str, int]:

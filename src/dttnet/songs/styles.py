@@ -388,6 +388,7 @@ STYLES: dict[str, Style] = {
         other={"arpeggio": 3, "pad": 2, "comp": 3, "strings": 2, "strum": 1.5, "picking": 2, "organ": 0.5, "lead": 0.6},
         singing={"sung": 0.88, "choir": 0.07, "whispered": 0.05},
         kits={"acoustic": 0.75, "brushes": 0.18, "hybrid": 0.07},
+        swing=(0.2, 0.66),
         energy=(0.15, 0.75),
         drumless=0.1,
         bassless=0.06,
@@ -478,6 +479,7 @@ STYLES: dict[str, Style] = {
         singing={"sung": 0.87, "choir": 0.1, "shouted": 0.03},
         kits={"acoustic": 0.93, "hybrid": 0.07},
         swung=0.25,
+        swing=(0.2, 0.66),
     ),
     "funk": Style(
         share=4,

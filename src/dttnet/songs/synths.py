@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
+from dttnet.songs.effects import Band, biquad
 from dttnet.songs.score import Note
 from dttnet.songs.signals import RATE, Float, faster, highpass, seconds
 
@@ -28,7 +29,7 @@ LINES = ("saw", "square", "pulse", "sine", "theremin")
 BASSES = ("saw", "square", "pulse", "sub", "808", "reese", "fm", "acid")
 """What `play_bass` knows."""
 
-_LONGEST_S = 6.0
+_LONGEST_S = 10.0
 _SUSTAINED = frozenset({"saw", "square", "pulse", "supersaw", "organ"})
 
 
@@ -324,15 +325,8 @@ def _spread_filter(x: Float, rng: np.random.Generator) -> Float:
 
 def _resonant(x: Float, hz: float, resonance: float) -> Float:
     """Two low-pass sections (24 dB an octave), the second with a peak."""
-    sections = [_lowpass_sos(hz, 0.6), _lowpass_sos(hz, 0.7 + 6 * resonance**2)]
+    sections = [biquad(Band("lowpass", hz, q=q)) for q in (0.6, 0.7 + 6 * resonance**2)]
     sos: Float = signal.sosfilt(np.array(sections, np.float32), x, axis=1).astype(np.float32)
-    return sos
-
-
-def _lowpass_sos(hz: float, q: float) -> NDArray[np.float64]:
-    w = 2 * np.pi * min(hz, 0.45 * RATE) / RATE
-    alpha, c = np.sin(w) / (2 * q), np.cos(w)
-    sos: NDArray[np.float64] = np.array([(1 - c) / 2, 1 - c, (1 - c) / 2, 1 + alpha, -2 * c, 1 - alpha]) / (1 + alpha)
     return sos
 
 
