@@ -37,7 +37,7 @@ EFFECTS = {
     "phaser": lambda x: effects.phaser(x, RNG(0), rate_hz=1, wet=1),
     "tremolo": lambda x: effects.tremolo(x, rate_hz=5, depth=0.5),
     "double": lambda x: effects.double(x, RNG(0), n=2, spread=0.5),
-    "place": lambda x: effects.place(x, pan=0.3, width=0.5, haas_s=0.01),
+    "place": lambda x: effects.place(x, pan=0.3, width=0.5),
     "ogg": lambda x: effects.lossy(x, format="ogg", level=0.5),
 }
 
@@ -144,15 +144,6 @@ def test_compress_lets_the_excess_through_by_its_ratio() -> None:
     assert 20 * np.log10(np.abs(y[:, RATE:]).max()) == pytest.approx(-15, abs=0.05)
 
 
-def test_compress_follows_its_key_alone() -> None:
-    x, key = sine(500), np.zeros((1, RATE), np.float32)
-    key[:, RATE // 2 :] = 1
-    y = effects.compress(x, threshold_db=-24, ratio=10, attack_s=0.001, release_s=0.1, key=key)
-    n_before = RATE // 2 // effects.HOP * effects.HOP
-    np.testing.assert_array_equal(y[:, :n_before], x[:, :n_before])
-    assert np.abs(y[:, -RATE // 4 :]).max() < 0.06
-
-
 def test_limiting_keeps_every_sample_below_the_ceiling() -> None:
     x = noise(RATE + 17, gain=0.3)
     x[:, 20_000] = 5
@@ -178,15 +169,14 @@ def test_gating_shuts_between_what_is_loud() -> None:
 # ---------------------------------------------------------------------------------------------------- distortion
 
 
-@pytest.mark.parametrize("kind", ["tanh", "tube", "hard", "fold"])
+@pytest.mark.parametrize("kind", ["tanh", "tube", "hard"])
 @pytest.mark.parametrize("drive_db", [0.0, 3.0, 18.0])
 def test_saturate_stays_in_time_and_in_range(kind: str, drive_db: float) -> None:
     x = lowpass(noise(gain=0.5), 2000)
     y = effects.saturate(x, drive_db, kind=kind)
     assert np.abs(y).max() < 1.25  # the oversampling filter rings around edges
-    if kind != "fold" or drive_db < 6:
-        lag = np.argmax(signal.correlate(y[0], x[0], method="fft")) - (RATE - 1)
-        assert lag == 0
+    lag = np.argmax(signal.correlate(y[0], x[0], method="fft")) - (RATE - 1)
+    assert lag == 0
 
 
 def test_saturate_bends_by_its_formula_where_it_makes_no_new_treble() -> None:
@@ -340,10 +330,6 @@ def test_place() -> None:
     np.testing.assert_array_equal(left[1], 0)
     narrow = effects.place(x, width=0)
     np.testing.assert_allclose(narrow[0], narrow[1])
-    late = effects.place(x, haas_s=10 / RATE)
-    np.testing.assert_array_equal(late[0], x[0])
-    np.testing.assert_array_equal(late[1, 10:], x[1, :-10])
-    np.testing.assert_array_equal(effects.place(x, haas_s=-10 / RATE)[0, 10:], x[0, :-10])
 
 
 @pytest.mark.parametrize("format_", effects.CODECS)

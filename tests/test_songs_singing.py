@@ -80,6 +80,13 @@ def test_a_melody_stays_in_its_section_its_range_and_its_key() -> None:
             assert not phrase.notes[0].is_slurred
 
 
+def test_phrases_that_begin_late_and_rest_long_have_notes() -> None:
+    slow = replace(SONG, beat_s=1.0)  # a phrase is a bar, and may begin with the second beat
+    for seed in range(100):
+        tune = replace(draw_tune(np.random.default_rng(seed), "sung"), rest=0.75)
+        assert compose_melody(slow, SECTIONS[0], tune, seed, low=55, high=70)
+
+
 def test_the_same_seed_sings_the_same_melody_again_later_in_the_song() -> None:
     tune = draw_tune(np.random.default_rng(0), "sung")
     first, again = (compose_melody(SONG, SECTIONS[index], tune, 7, low=55, high=70) for index in (0, 2))

@@ -13,10 +13,12 @@ from dttnet.songs import vocals
 from dttnet.songs.fonts import Fonts
 from dttnet.songs.library import Library
 from dttnet.songs.score import TAIL_S, Chord, Section, Song
-from dttnet.songs.signals import RATE, level_db, peak, seconds
+from dttnet.songs.signals import RATE, level_db, peak, seconds, silence
+from dttnet.songs.singing import Phrase, SungNote
 from dttnet.songs.studio import Features, Studio
 from dttnet.songs.styles import MANNERS, STYLES
 from dttnet.songs.vocals import render_vocals
+from dttnet.songs.voices import bank_of
 from test_songs_voices import utterance
 
 ENTRY = "- {{id: {use}, folder: {use}, use: {use}, title: t, author: a, url: u, licence: CC0-1.0}}\n"
@@ -150,3 +152,103 @@ def test_dry_leads_stand_in_the_middle(library: Library, monkeypatch: pytest.Mon
     x = render_vocals(SONG, studio_of(library, production=False), np.random.default_rng(0))
     verse = in_section(x, SECTIONS[0])
     np.testing.assert_allclose(verse[0], verse[1], atol=0.05)
+
+
+# ------------------------------------------------------------------------------------------------------ who sings what
+
+
+def a_tape(song: Song = SONG) -> vocals._Tape:
+    duration_s = song.duration_s + TAIL_S
+    return vocals._Tape(silence(duration_s, n_channels=1), silence(duration_s))
+
+
+def a_band(library: Library, seed: int, **changes: object) -> vocals._Band:
+    """One that does nothing but what is asked for."""
+    studio, rng = studio_of(library), np.random.default_rng(seed)
+    band = vocals._cast(SONG, SECTIONS, bank_of(library), studio, "sung", rng)
+    assert band
+    bare = {"others": (), "n_doubles": 0, "harmonies": (), "has_choir": False, "answers": 0.0, "breath_db": -np.inf}
+    return replace(band, **(bare | changes))
+
+
+@pytest.fixture
+def sung(monkeypatch: pytest.MonkeyPatch) -> list[Phrase]:
+    """All that is sung, in order; for each note there is a click."""
+    phrases: list[Phrase] = []
+
+    def click(_bank: object, _singer: object, phrase: Phrase, *_: object) -> tuple[float, np.ndarray]:
+        phrases.append(phrase)
+        return phrase.notes[0].start_s, np.ones((1, 10), np.float32)
+
+    monkeypatch.setattr(vocals, "sing", click)
+    return phrases
+
+
+def intervals(library: Library, sung: list[Phrase], steps: int) -> list[set[float]]:
+    """Between each phrase of choruses and its harmony, of many leads that harmonise themselves."""
+    found = []
+    for seed in range(40):
+        sung.clear()
+        band = a_band(library, seed, harmonies=(steps,))
+        vocals._perform(SONG, SECTIONS[2:], bank_of(library), band, a_tape(), np.random.default_rng(seed))
+        leads = {phrase.notes[0].start_s: phrase for phrase in reversed(sung)}
+        for phrase in sung:
+            lead = leads[phrase.notes[0].start_s]
+            if phrase is not lead:
+                found.append({a.pitch - b.pitch for a, b in zip(phrase.notes, lead.notes, strict=True)})
+    assert len(found) >= 40
+    return found
+
+
+def test_a_third_above_the_lead_is_a_third_above(library: Library, sung: list[Phrase]) -> None:
+    found = intervals(library, sung, 2)
+    assert all(interval <= {3, 4} for interval in found)
+
+
+@pytest.mark.parametrize("steps", [7, -7])
+def test_octaves_are_no_unison(library: Library, sung: list[Phrase], steps: int) -> None:
+    found = intervals(library, sung, steps)
+    assert all(interval in ({12}, {-12}) for interval in found)
+    # Where that octave is out of reach it is the other one: of a fifth to a quarter of the phrases.
+    assert np.mean([interval == {12 * np.sign(steps)} for interval in found]) > 0.6
+
+
+def test_a_harmony_far_beyond_its_singer_is_an_octave_away(library: Library) -> None:
+    singer = replace(a_band(library, 0).lead, low=52.0, high=66.0)
+    phrase = Phrase(tuple(SungNote(0.5 * k, 0.5, pitch, 0.8) for k, pitch in enumerate((62.0, 65.0, 69.0))))
+    third = np.array([65, 69, 72])  # in D minor
+    for octaves, moved in ((0, 0), (1, -1), (2, -2), (-2, 1)):
+        part = vocals._harmonised(SONG, phrase.transposed(12 * octaves), 2, singer)
+        assert [note.pitch for note in part.notes] == (third + 12 * (octaves + moved)).tolist()
+
+
+def test_a_choir_hums_each_chord_once_and_where_vocals_are_planned(library: Library, sung: list[Phrase]) -> None:
+    one, other = SONG.chords[:2]
+    section = Section("chorus", 1, 4, 0.9, SUNG)
+    # Vocals rest after the section, though its last chord stays.
+    song = replace(SONG, chords=(one, one, one, one, other, other))
+    vocals._hum_chords(song, section, bank_of(library), a_band(library, 0), a_tape(), np.random.default_rng(0))
+    held = {(phrase.notes[0].start_s, phrase.notes[0].length_s) for phrase in sung}
+    assert held == {(bar * song.bar_s, n_bars * song.bar_s) for bar, n_bars in ((1, 2), (3, 1), (4, 1))}
+
+
+@pytest.mark.usefixtures("sung")
+def test_bands_lean_to_either_side(library: Library) -> None:
+    assert {a_band(library, seed).side for seed in range(10)} == {-1, 1}
+    tapes = {side: a_tape() for side in (-1, 1)}
+    for side, tape in tapes.items():
+        band = a_band(library, 0, n_doubles=1, harmonies=(2,), side=side)
+        vocals._perform(SONG, SECTIONS, bank_of(library), band, tape, np.random.default_rng(0))
+    assert tapes[1].backing.any()
+    np.testing.assert_array_equal(tapes[1].backing, tapes[-1].backing[::-1])
+    np.testing.assert_array_equal(tapes[1].lead, tapes[-1].lead)
+
+
+def test_growls_are_doubled_on_either_side(library: Library) -> None:
+    louder = set()
+    for seed in range(8):
+        tape = a_tape()
+        vocals._lay_growls(SONG, SECTIONS, studio_of(library), tape, np.random.default_rng(seed))
+        left, right = np.abs(tape.backing).sum(axis=1)
+        louder.add(np.sign(right - left))
+    assert louder == {-1, 1}

@@ -24,7 +24,7 @@ from dttnet.songs.signals import RATE, Float, highpass, lowpass, mono, seconds, 
 HOP = 64
 """Samples between two values of a gain that is drawn as straight lines."""
 
-Shape = Literal["tanh", "tube", "hard", "fold"]
+Shape = Literal["tanh", "tube", "hard"]
 RoomKind = Literal["room", "hall", "plate", "spring"]
 Codec = Literal["mp3", "ogg", "opus"]
 
@@ -97,18 +97,10 @@ def compress(
     ratio: float,
     attack_s: float,
     release_s: float,
-    key: Float | None = None,
     makeup_db: float = 0.0,
 ) -> Float:
-    """Make loud quieter, all channels alike; see `compression`.
-
-    Args:
-        key: (C, N) what is listened to instead of x (a side chain).
-        makeup_db: Gain afterwards.
-    """
-    gain = compression(
-        x if key is None else key, threshold_db=threshold_db, ratio=ratio, attack_s=attack_s, release_s=release_s
-    )
+    """Make loud quieter, all channels alike, with a gain afterwards; see `compression`."""
+    gain = compression(x, threshold_db=threshold_db, ratio=ratio, attack_s=attack_s, release_s=release_s)
     return x * (gain * np.float32(10 ** (makeup_db / 20)))
 
 
@@ -196,7 +188,7 @@ def _hold(gains: NDArray[np.float64], n_samples: int, *, first: float = 1.0) -> 
 def saturate(x: Float, drive_db: float, *, kind: Shape = "tanh") -> Float:
     """Bend the wave after a gain of `drive_db`. Full scale stays full scale, so what is quiet becomes louder.
 
-    "tanh" is soft and symmetric; "tube" bends one side more (even harmonics); "hard" cuts; "fold" turns back.
+    "tanh" is soft and symmetric; "tube" bends one side more (even harmonics); "hard" cuts.
     """
     drive = np.float32(10 ** (drive_db / 20))
     # Soft shapes driven little make no harmonics that would matter beyond half the rate.
@@ -211,8 +203,6 @@ def _shape(x: Float, drive: np.float32, kind: Shape) -> Float:
     y: Float
     if kind == "hard":
         y = np.clip(x * drive, -1, 1)
-    elif kind == "fold":
-        y = np.sin(x * drive * np.float32(np.pi / 2))
     elif kind == "tanh":
         y = np.tanh(x * drive) / np.tanh(drive)
     else:
@@ -456,25 +446,19 @@ def double(x: Float, rng: np.random.Generator, *, n: int, spread: float) -> Floa
 # --------------------------------------------------------------------------------------------------------- places
 
 
-def place(x: Float, *, pan: float = 0.0, width: float = 1.0, haas_s: float = 0.0) -> Float:
+def place(x: Float, *, pan: float = 0.0, width: float = 1.0) -> Float:
     """(2, N).
 
     Args:
         pan: -1 left to 1 right, by level: the other side becomes softer.
         width: Factor of the difference between the sides; 0 is mono.
-        haas_s: How much later the right side comes; the left one if negative.
     """
     both = stereo(x)
     if width != 1 and len(x) == 2:
         middle = mono(both)
         both = middle + np.float32(width) * (both - middle)
     gains = np.array([[min(1.0, 1 - pan)], [min(1.0, 1 + pan)]], np.float32)
-    both = both * gains
-    shift = min(seconds(abs(haas_s)), x.shape[1])
-    if shift:
-        side = int(haas_s > 0)
-        both[side] = np.concatenate([np.zeros(shift, np.float32), both[side, : x.shape[1] - shift]])
-    return both
+    return both * gains
 
 
 # --------------------------------------------------------------------------------------------------------- codecs

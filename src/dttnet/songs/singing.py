@@ -341,7 +341,7 @@ def draw_tune(rng: np.random.Generator, manner: str) -> Tune:
         return Tune(per_s=rng.uniform(4.5, 7.0), slurs=0.0, leaps=0.05, flat=0.6, rest=rng.uniform(0.08, 0.35))
     if manner in ("shouted", "growled"):
         return Tune(
-            per_s=rng.uniform(2.0, 5.0), slurs=0.03, leaps=0.1, flat=rng.uniform(0.3, 0.7), rest=rng.uniform(0.25, 0.6)
+            per_s=rng.uniform(2.0, 5.0), slurs=0.03, leaps=0.1, flat=rng.uniform(0.3, 0.7), rest=rng.uniform(0.3, 0.65)
         )
     return Tune(
         per_s=rng.uniform(2.5, 5.5),
@@ -349,7 +349,7 @@ def draw_tune(rng: np.random.Generator, manner: str) -> Tune:
         is_pentatonic=bool(rng.random() < 0.4),
         leaps=rng.uniform(0.05, 0.25),
         flat=rng.uniform(0.05, 0.4),
-        rest=rng.uniform(0.22, 0.62),
+        rest=rng.uniform(0.35, 0.72),
     )
 
 
@@ -400,7 +400,7 @@ def _draw_pattern(rng: np.random.Generator, tune: Tune, n_steps: int, unit: int,
     weights = np.array([0.55, 0.24, 0.1, 0.08, 0.03])
     lengths: list[float] = []
     cell = [float(unit * (1 + rng.choice(5, p=weights))) for _ in range(int(rng.integers(2, 5)))]
-    while first + sum(lengths) < last:
+    while not lengths or first + sum(lengths) < last:
         # Rhythms say things twice.
         lengths.extend(cell if rng.random() < 0.5 else [float(unit * (1 + rng.choice(5, p=weights)))])
     lengths[-1] = max(lengths[-1], float(rng.choice([1, 2, 3, 4])) * unit)
@@ -672,11 +672,7 @@ def _contour(singer: Singer, phrase: Phrase, start_s: float, n_frames: int, rng:
         * (1 + 0.2 * ndimage.gaussian_filter1d(rng.standard_normal(n_frames), 40) * 9)
     )
     line = line + depth * np.sin(2 * np.pi * np.cumsum(rate) * FRAME_S + rng.uniform(0, 6.3))
-    drift = (
-        ndimage.gaussian_filter1d(rng.standard_normal((2, n_frames)), [0, 0], axis=1)
-        if n_frames < 8
-        else rng.standard_normal((2, n_frames))
-    )
+    drift = rng.standard_normal((2, n_frames))
     slow = ndimage.gaussian_filter1d(drift[0], 40) * 12 * rng.uniform(0.03, 0.15)
     fast = ndimage.gaussian_filter1d(drift[1], 4) * 3.8 * rng.uniform(0.03, 0.1)
     return np.asarray(line + slow + fast, np.float64)

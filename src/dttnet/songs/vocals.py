@@ -67,6 +67,10 @@ _PLAIN = {
 """How often recordings of each use are taken as they are."""
 
 
+_HUM_BARS = 2
+"""That a choir holds a chord for at most."""
+
+
 @dataclass
 class _Tape:
     """What is recorded, before it is mixed: mono leads in the middle, all else where it is."""
@@ -88,10 +92,11 @@ class _Band:
         seeds: Of the melody of each section, by name.
         n_doubles: Takes of the lead beside the first, in choruses.
         doubles_verses: There too.
-        harmonies: Steps of the scale above the lead, in choruses.
+        harmonies: Steps of the scale above the lead, in choruses; an octave away where a singer does not get.
         has_choir: Long vowels on the chords of choruses.
         answers: How often somebody answers in a rest.
         breath_db: Level of breaths that are taken; -inf for none.
+        side: Of the first double, 1 is right; the second is across from it, and so is the first harmony.
     """
 
     manner: str
@@ -105,6 +110,7 @@ class _Band:
     has_choir: bool
     answers: float
     breath_db: float
+    side: int
 
 
 def render_vocals(song: Song, studio: Studio, rng: np.random.Generator) -> Float:
@@ -194,6 +200,7 @@ def _cast(
         has_choir=bool(rng.random() < (0.7 if song.style in ("gospel", "ambient") else 0.14)),
         answers=float(rng.choice([0.0, rng.uniform(0.2, 0.8)], p=[0.75, 0.25])),
         breath_db=-np.inf if rng.random() < 0.3 else float(rng.normal(-16, 5)),
+        side=int(rng.choice([-1, 1])),
     )
 
 
@@ -266,16 +273,16 @@ def _sing_phrase(
         )
     is_big = section.name == "chorus" or band.manner == "choir"
     if is_big or band.doubles_verses:
-        sides = rng.uniform(0.2, 1.0)
+        sides = band.side * rng.uniform(0.2, 1.0)
         for number in range(band.n_doubles):
             start_s, x = sing(bank, like(lead, rng), phrase, words, rng)
             _record(tape, start_s, x, gain=rng.uniform(0.4, 0.8), pan=sides * (-1) ** number)
     if is_big:
         for number, steps in enumerate(band.harmonies):
             who = band.others[number % len(band.others)] if band.others and rng.random() < 0.5 else lead
-            part = _within(harmony(song, phrase, steps), who)
+            part = _harmonised(song, phrase, steps, who)
             said = words if who is lead else write_words(bank, who, part.n_syllables, rng)
-            pan = rng.uniform(0.1, 0.9) * (-1) ** number
+            pan = -band.side * rng.uniform(0.1, 0.9) * (-1) ** number
             for take in range(2 if rng.random() < 0.3 else 1):
                 start_s, x = sing(bank, like(who, rng, formant=0.03), part, said, rng)
                 _record(tape, start_s, x, gain=rng.uniform(0.3, 0.7), pan=-pan if take else pan)
@@ -291,6 +298,22 @@ def _effort(x: Float, energy: float, manner: str) -> Float:
         drive = 12 if manner == "growled" else 5
         x = saturate(x * np.float32(2.0), drive) * np.float32(10 ** (-drive / 20) * 0.8)
     return x
+
+
+def _harmonised(song: Song, phrase: Phrase, steps: int, singer: Singer) -> Phrase:
+    """So many steps of the scale above, or an octave or two from there if that is far from what the singer sings.
+
+    A chorus is high in its singer's range already: parts must not be folded to the middle of it, where a third above
+    would be a sixth below.
+    """
+
+    def beyond(part: Phrase) -> float:
+        pitch = float(np.mean([note.pitch for note in part.notes]))
+        return max(0.0, singer.low - 5 - pitch, pitch - singer.high - 9)
+
+    # Nobody needs a part that is the lead once more.
+    parts = [harmony(song, phrase, steps + 7 * octaves) for octaves in (0, -1, 1, -2, 2) if steps + 7 * octaves]
+    return min(parts, key=beyond)
 
 
 def _within(phrase: Phrase, singer: Singer) -> Phrase:
@@ -332,22 +355,31 @@ def _hum_chords(song: Song, section: Section, bank: Bank, band: _Band, tape: _Ta
         if singer
     ]
     level = rng.uniform(0.15, 0.4)
-    for bar in range(section.first_bar, section.first_bar + section.n_bars):
+    for bar, n_bars in _chord_stretches(song, section):
         chord = song.chords[bar]
-        if bar > section.first_bar and chord == song.chords[bar - 1] and rng.random() < 0.5:
-            continue
-        length_s = song.bar_s * (2 if bar + 1 < song.n_bars and song.chords[bar + 1] == chord else 1)
         for number, interval in enumerate(chord.intervals[:3]):
             if not singers:
                 return
             who = singers[number % len(singers)]
-            note = SungNote(bar * song.bar_s, length_s, float(48 + (song.key + chord.root + interval) % 12), 0.6)
+            note = SungNote(
+                bar * song.bar_s, n_bars * song.bar_s, float(48 + (song.key + chord.root + interval) % 12), 0.6
+            )
             part = _within(Phrase((note,)), who)
             for side in (-1, 1):
                 person = replace(like(who, rng, formant=0.05), breath=0.3, looseness_s=0.04)
                 start_s, x = sing(bank, person, part, write_words(bank, person, 1, rng), rng)
                 soft = fade(x, start=seconds(0.5), end=seconds(0.4))
                 _record(tape, start_s, soft, gain=level * rng.uniform(0.6, 1), pan=side * rng.uniform(0.2, 1))
+
+
+def _chord_stretches(song: Song, section: Section) -> list[tuple[int, int]]:
+    """(first bar, bars) of each chord of a section; one that stays for longer than a breath comes again."""
+    bars = range(section.first_bar, section.first_bar + section.n_bars)
+    found = []
+    for _, group in itertools.groupby(bars, key=lambda bar: song.chords[bar]):
+        same = list(group)
+        found += [(first, min(_HUM_BARS, same[-1] + 1 - first)) for first in same[::_HUM_BARS]]
+    return found
 
 
 # ------------------------------------------------------------------------------------------- recordings as they are
@@ -362,7 +394,7 @@ def _lay_growls(song: Song, sections: Sequence[Section], studio: Studio, tape: _
     tune = draw_tune(rng, "growled")
     seeds = {section.name: int(rng.integers(2**31)) for section in sections}
     colour = draw_colour(rng, bright_db=rng.normal(0, 2), spread_db=2)
-    spread = rng.uniform(0, 0.8)
+    spread = rng.choice([-1, 1]) * rng.uniform(0, 0.8)
     for section in sections:
         for phrase in compose_melody(song, section, tune, seeds[section.name], low=48, high=60):
             until_s = 0.0

@@ -105,15 +105,6 @@ class Recording:
         voiced = self.hz[self.hz > 0]
         return float(np.median(voiced)) if len(voiced) else 0.0
 
-    def runs(self) -> list[tuple[int, int]]:
-        """First and last + 1 of the syllables that follow each other without a pause."""
-        firsts = [
-            index
-            for index, syllable in enumerate(self.syllables)
-            if index == 0 or syllable.start_s - self.syllables[index - 1].end_s > 1e-6
-        ]
-        return list(zip(firsts, [*firsts[1:], len(self.syllables)], strict=True))
-
 
 class Bank:
     """The recordings of a library's voices, analysed when first asked for and kept while there is room."""
