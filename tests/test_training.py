@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from conftest import noise
 from dttnet.config import NetworkCard
 from dttnet.dataset import STEMS
-from dttnet.errors import DttnetError, ModelError, UsageError
+from dttnet.errors import AudioError, DttnetError, ModelError, UsageError
 from dttnet.runtime.onnx import read_card
 from dttnet.separator import Separator
 from dttnet.training.curve import read_metrics
@@ -227,6 +228,19 @@ def test_a_signal_to_all_processes_lets_the_workers_end_the_step(
     assert "the same command goes on from step" in errors
     step = read_checkpoint(checkpoint).step
     assert f"from step {step}" in errors
+
+
+def test_an_error_leaves_no_worker_that_python_would_wait_for(
+    train: Callable[..., FitReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        assert multiprocessing.active_children()
+        raise AudioError("song.flac: cannot be read")
+
+    monkeypatch.setattr(Task, "validation_step", fail)
+    with pytest.raises(AudioError, match="cannot be read"):
+        train("run", "hardware.n_workers=1")
+    assert not multiprocessing.active_children()
 
 
 def test_two_processes_train_as_one_with_twice_the_batch(

@@ -63,6 +63,13 @@ class ResumableLoader(DataLoader[Any]):
         self.order = order
         self.n_used = 0
 
+    def close(self) -> None:
+        """End the workers. They are deaf to the signal with which Python would end them: after an error it would wait
+        for them for ever."""
+        iterator, self._iterator = self._iterator, None
+        if self.num_workers and iterator is not None:
+            iterator._shutdown_workers()  # type: ignore[attr-defined]  # of the iterator with workers
+
     def state_dict(self) -> dict[str, int]:
         return {"n_used": self.n_used}
 

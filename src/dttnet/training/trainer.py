@@ -160,6 +160,8 @@ def fit(
             raise DeviceError(
                 f"{trainer.strategy.root_device} is out of memory: make batch_size smaller and accumulate larger"
             ) from error
+        finally:
+            loader.close()
     if trainer.is_global_zero:
         draw_curve(run)
     return FitReport(
