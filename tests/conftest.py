@@ -8,7 +8,7 @@ import signal
 import sys
 import types
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,12 @@ def noise(n_samples: int, n_channels: int = 2, *, peak: float = 0.5, seed: int =
 def read(path: Path) -> tuple[NDArray[np.float64], int]:
     """Samples (N, C) and the sample rate of a file, not by way of dttnet."""
     return soundfile.read(path, dtype="float64", always_2d=True)
+
+
+def write_sources(root: Path, uses: Iterable[str]) -> None:
+    """A list of sources for `dttnet.songs`: one for each use, in a folder of that name."""
+    entry = "- {{id: {use}, folder: {use}, use: {use}, title: t, author: a, url: u, licence: CC0-1.0}}\n"
+    (root / "sources.yaml").write_text("".join(entry.format(use=use) for use in uses))
 
 
 def write_av(path: Path, samples: NDArray[np.float64], rate: int, codec: str, *, picture: bool = False) -> None:

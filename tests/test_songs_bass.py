@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from conftest import write_sources
 from dttnet.songs import bass
 from dttnet.songs.bass import render_bass
 from dttnet.songs.fonts import Fonts
@@ -21,29 +22,18 @@ from dttnet.songs.signals import RATE, active_db, seconds
 from dttnet.songs.studio import Features, Studio
 from dttnet.songs.styles import STYLES
 
-ENTRY = """
-- id: {use}
-  folder: {use}
-  use: {use}
-  title: t
-  author: a
-  url: u
-  licence: CC0-1.0
-"""
 DRY = Features(fonts=False, production=False)
 
 
 def a_studio(tmp_path: Path, features: Features, *, uses: tuple[str, ...] = ("bass.notes",)) -> Studio:
     """With decaying saws of E1 to E3; no sound fonts, even where they are installed."""
     time_s = np.arange(2 * RATE) / RATE
-    text = ""
     for use in uses:
         (tmp_path / use).mkdir(parents=True, exist_ok=True)
         for name, pitch in (("e1", 28), ("a1", 33), ("d2", 38), ("g2", 43), ("e3", 52)):
             x = 0.4 * ((440 * 2 ** ((pitch - 69) / 12) * time_s) % 1 - 0.5) * np.exp(-time_s)
             soundfile.write(tmp_path / use / f"{name}_f.wav", x, RATE)
-        text += ENTRY.format(use=use)
-    (tmp_path / "sources.yaml").write_text(text)
+    write_sources(tmp_path, uses)
     library = Library(tmp_path, only=uses)
     return Studio(library=library, fonts=Fonts(library), features=features)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from conftest import write_sources
 from dttnet.songs.fonts import Fonts
 from dttnet.songs.library import Library
 from dttnet.songs.loose import render_loose
@@ -15,15 +16,6 @@ from dttnet.songs.score import TAIL_S, Chord, Section, Song
 from dttnet.songs.signals import RATE, seconds
 from dttnet.songs.studio import Features, Studio
 
-ENTRY = """
-- id: {use}
-  folder: {use}
-  use: {use}
-  title: t
-  author: a
-  url: u
-  licence: CC0-1.0
-"""
 OWN, FOREIGN = 1000, 3000
 """Hz of the files that belong to a stem, and of those that lie beside them."""
 
@@ -42,7 +34,7 @@ def a_studio(tmp_path: Path, files: dict[str, dict[str, int]]) -> Studio:
             path = tmp_path / use / f"{name}.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(path, 0.5 * np.sin(2 * np.pi * hz * time_s) * np.hanning(len(time_s)), RATE)
-    (tmp_path / "sources.yaml").write_text("".join(ENTRY.format(use=use) for use in files))
+    write_sources(tmp_path, files)
     library = Library(tmp_path, only=tuple(files))
     return Studio(library=library, fonts=Fonts(library), features=Features(playing=False))
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from conftest import write_sources
 from dttnet.songs.fonts import Fonts
 from dttnet.songs.library import Library
 from dttnet.songs.other import _KINDS, _draw_player, _perform, _Seat, _where_it_sounds, is_texture, render_other
@@ -20,15 +21,6 @@ from dttnet.songs.signals import RATE, active_db, seconds
 from dttnet.songs.studio import Features, Studio
 from dttnet.songs.styles import STYLES
 
-ENTRY = """
-- id: {use}
-  folder: {use}
-  use: {use}
-  title: t
-  author: a
-  url: u
-  licence: CC0-1.0
-"""
 DRY = Features(fonts=False, production=False)
 GUITARS = ("other.guitar", "other.piano", "other.texture")
 
@@ -36,15 +28,13 @@ GUITARS = ("other.guitar", "other.piano", "other.texture")
 def a_studio(tmp_path: Path, features: Features, uses: tuple[str, ...] = GUITARS) -> Studio:
     """With decaying saws; no sound fonts, even where they are installed."""
     time_s = np.arange(2 * RATE) / RATE
-    text = ""
     for use in uses:
         folder = tmp_path / use / "acoustic" if use == "other.guitar" else tmp_path / use
         folder.mkdir(parents=True, exist_ok=True)
         for name, pitch in (("e2", 40), ("c3", 48), ("a3", 57), ("e4", 64), ("c5", 72)):
             x = 0.4 * ((440 * 2 ** ((pitch - 69) / 12) * time_s) % 1 - 0.5) * np.exp(-2 * time_s)
             soundfile.write(folder / f"{name}_f.wav", x, RATE)
-        text += ENTRY.format(use=use)
-    (tmp_path / "sources.yaml").write_text(text)
+    write_sources(tmp_path, uses)
     library = Library(tmp_path, only=uses)
     return Studio(library=library, fonts=Fonts(library), features=features)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from conftest import write_sources
 from dttnet.songs import vocals
 from dttnet.songs.fonts import Fonts
 from dttnet.songs.library import Library
@@ -21,7 +22,6 @@ from dttnet.songs.vocals import render_vocals
 from dttnet.songs.voices import bank_of
 from test_songs_voices import utterance
 
-ENTRY = "- {{id: {use}, folder: {use}, use: {use}, title: t, author: a, url: u, licence: CC0-1.0}}\n"
 USES = ("voice.sung", "voice.speech", "voice.growled", "voice.vowels", "voice.phrases")
 SUNG = frozenset({"vocals", "drums"})
 SECTIONS = (
@@ -42,7 +42,7 @@ def make_library(root: Path, uses: tuple[str, ...]) -> Library:
     x = np.concatenate([utterance(220.0, seed=index) for index in range(4)])
     soundfile.write(root / "album/a/vocals.wav", np.stack([x, 0.8 * x], axis=1), RATE)
     soundfile.write(root / "album/a/drums.wav", 0.5 * np.ones(RATE), RATE)
-    (root / "sources.yaml").write_text("".join(ENTRY.format(use=use) for use in (*uses, "album")))
+    write_sources(root, (*uses, "album"))
     return Library(root)
 
 

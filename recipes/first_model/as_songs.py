@@ -12,22 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from train import LEVEL_DB, LEVEL_SPREAD_DB, POOL_WEIGHTS, STEMS
+from train import LEVEL_DB, LEVEL_SPREAD_DB, STEMS, Pools
 
 RATE = 44100
 
 
-def stem_of(root: Path, stem: str, n_samples: int, rng: np.random.Generator) -> np.ndarray:
+def stem_of(pools: Pools, stem: str, n_samples: int, rng: np.random.Generator) -> np.ndarray:
     """(N, 2) float32 from one of the stem's pools, as loud as stems are."""
-    paths = sorted(root.glob(f"{stem}-*.npy"))
-    pools = [np.load(path, mmap_mode="r") for path in paths]
-    weights = np.array(
-        [
-            POOL_WEIGHTS[path.stem.split("-", 1)[1]] * min(1.0, len(pool) / (15 * 60 * RATE))
-            for path, pool in zip(paths, pools, strict=True)
-        ]
-    )
-    pool = pools[rng.choice(len(pools), p=weights / weights.sum())]
+    weights = np.array(pools.weights[stem])
+    pool = pools.pools[stem][rng.choice(len(weights), p=weights / weights.sum())]
     start = rng.integers(0, max(1, len(pool) - n_samples))
     x = pool[start : start + n_samples].astype(np.float32) / 32768
     x = np.pad(x, ((0, n_samples - len(x)), (0, 0)))
@@ -46,12 +39,13 @@ def main() -> None:
     parser.add_argument("--songs", type=int, default=240)
     parser.add_argument("--seconds", type=float, default=61)
     args = parser.parse_args()
+    pools = Pools(args.pools)
     for index in range(args.songs):
         rng = np.random.default_rng((0, index))
         folder = args.out / "train" / f"{index:05d}"
         folder.mkdir(parents=True, exist_ok=True)
         for stem in STEMS:
-            x = stem_of(args.pools, stem, round(args.seconds * RATE), rng)
+            x = stem_of(pools, stem, round(args.seconds * RATE), rng)
             soundfile.write(folder / f"{stem}.flac", x, RATE, subtype="PCM_16")
 
 
