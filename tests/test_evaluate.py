@@ -35,7 +35,7 @@ from dttnet.evaluate import (
     with_few_threads,
 )
 from dttnet.metrics import usdr
-from dttnet.scores import ESTIMATES, PAPER, SILENCE, Summary, TrackScores
+from dttnet.scores import ESTIMATES, ORACLE, PAPER, SILENCE, Summary, TrackScores
 from dttnet.separator import Separator
 
 RATE = 8000
@@ -148,7 +148,9 @@ def test_means_are_over_tracks_and_the_two_csdr_over_what_they_say(tmp_path: Pat
 
 
 @pytest.mark.parametrize("has_mixture_file", [True, False])
-def test_baselines_take_the_mixture_and_nothing_for_every_stem(tmp_path: Path, has_mixture_file: bool) -> None:
+def test_baselines_take_the_mixture_nothing_and_a_perfect_mask_for_every_stem(
+    tmp_path: Path, has_mixture_file: bool
+) -> None:
     references = song()
     mixture = np.sum(list(references.values()), axis=0)
     if has_mixture_file:
@@ -156,13 +158,14 @@ def test_baselines_take_the_mixture_and_nothing_for_every_stem(tmp_path: Path, h
         write(tmp_path / "set" / "a" / "mixture.wav", mixture)
     estimates = {"vocals": at_sdr(references["vocals"], 5)}
     scores = score_one(references, estimates, tmp_path, baselines=True)
-    assert scores.methods.keys() == {ESTIMATES, MIXTURE, SILENCE}
+    assert scores.methods.keys() == {ESTIMATES, MIXTURE, SILENCE, ORACLE}
     for method in scores.methods.values():
         assert method.keys() == {"vocals"}
     assert scores.methods[SILENCE]["vocals"].usdr == 0
     assert list(scores.methods[SILENCE]["vocals"].window_sdr) == [0, 0, 0]
     expected = usdr(references["vocals"], mixture)
     assert scores.methods[MIXTURE]["vocals"].usdr == pytest.approx(expected, abs=FLOAT32_DB)
+    assert scores.methods[ORACLE]["vocals"].usdr > max(expected, 0)
 
 
 # What estimates may be like

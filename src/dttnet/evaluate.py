@@ -29,7 +29,8 @@ from dttnet.cpus import count_cpus
 from dttnet.dataset import MIXTURE, Clip, Dataset, Track
 from dttnet.errors import AudioError, DttnetError, UsageError
 from dttnet.metrics import WINDOW_S, Scorer
-from dttnet.scores import ESTIMATES, SILENCE, TrackScores, full_name, score_stems, write_text
+from dttnet.oracle import IdealRatioMask
+from dttnet.scores import BASELINES, ESTIMATES, ORACLE, SILENCE, TrackScores, full_name, score_stems, write_text
 from dttnet.separator import DEFAULT_OVERLAP, Separator
 from dttnet.workers import UNBROKEN, worker_pool
 
@@ -67,7 +68,7 @@ class Job:
         files: Stem to estimate, if these are files.
         model: Settings of the model, if it makes the estimates.
         saved: Stem to the file that its estimate is written to.
-        baselines: Score the mixture and silence too.
+        baselines: Score `scores.BASELINES` too.
     """
 
     track: Track
@@ -90,7 +91,7 @@ class Job:
         except (OSError, ValueError, LookupError, TypeError):
             return None
         is_same = scores.made_with == self.made_with
-        has_all = not self.baselines or {MIXTURE, SILENCE} <= scores.methods.keys()
+        has_all = not self.baselines or scores.methods.keys() >= {*BASELINES}
         return scores if is_same and has_all and all(os.path.exists(path) for path in self.saved.values()) else None
 
 
@@ -140,7 +141,7 @@ def plan_files(
         out: Folder of the scores.
         template: Where an estimate is in the folder; {track}, {stem}, {split} and {ext} (any format) are filled in.
             None looks in all of `FOLDERS`.
-        baselines: Score the mixture and silence too.
+        baselines: Score `scores.BASELINES` too.
 
     Raises:
         UsageError: No folder, no estimates in it, two for one stem or one for two, or a template that is broken.
@@ -191,7 +192,7 @@ def plan_model(
         stems: Those to score. One that the model does not give is not scored.
         out: Folder of the scores.
         save_to: Folder for the estimates, TRACK/STEM.wav in float32; None does not write them.
-        baselines: Score the mixture and silence too.
+        baselines: Score `scores.BASELINES` too.
 
     Raises:
         UsageError: The model gives none of the stems.
@@ -287,7 +288,7 @@ def score(job: Job) -> TrackScores:
         raise UsageError(f"{job.full_name}: there is no estimate of {' or '.join(job.stems)}")
 
     window = max(round(WINDOW_S * track.sample_rate), 1)
-    methods = (ESTIMATES, MIXTURE, SILENCE) if job.baselines else (ESTIMATES,)
+    methods = (ESTIMATES, *BASELINES) if job.baselines else (ESTIMATES,)
     scorers = {method: {stem: Scorer(window=window) for stem in scored} for method in methods}
     with ExitStack() as stack:
         references = _References(job, scored, stack)
@@ -298,14 +299,21 @@ def score(job: Job) -> TrackScores:
             files = {stem: _Source.open(job.files[stem], track.sample_rate, stack) for stem in scored}
             blocks = _read(files, references)
             sources = list(files.values())
+        oracle = IdealRatioMask(scored) if job.baselines and scored else None
+
+        def push(method: str, references: Mapping[str, Float], estimates: Mapping[str, Float]) -> None:
+            for stem, reference in references.items():
+                scorers[method][stem].push(reference, estimates[stem])
+
         for stems, mixture, estimates in blocks:
-            for stem, reference in stems.items():
-                for method in methods:
-                    if method == ESTIMATES:
-                        estimate = estimates[stem]
-                    else:
-                        estimate = mixture if method == MIXTURE else np.zeros_like(reference)
-                    scorers[method][stem].push(reference, estimate)
+            push(ESTIMATES, stems, estimates)
+            if oracle is not None:
+                push(MIXTURE, stems, dict.fromkeys(stems, mixture))
+                push(SILENCE, stems, dict.fromkeys(stems, np.zeros_like(mixture)))
+                for masked in oracle.push(stems, mixture):
+                    push(ORACLE, *masked)
+        for masked in oracle.flush() if oracle is not None else ():
+            push(ORACLE, *masked)
         warnings = references.warnings()
         for stem, source in zip(scored, sources, strict=False):
             warnings += source.warnings(reference=track.stems[stem])

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     help="All that the songs are the sum of.",
 )
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=None, help="[default: evaluation/NAME]")
-@click.option("--baselines", is_flag=True, help="Also score the mixture and silence as estimates.")
+@click.option(
+    "--baselines", is_flag=True, help="Also score the mixture, silence and the ideal ratio mask as estimates."
+)
 @click.option("--save-estimates", is_flag=True, help="With --model: write the stems to OUT/estimates.")
 @click.option("-j", "--jobs", "n_jobs", type=click.IntRange(min=1), default=None, help="Tracks at a time.")
 @click.option("--overlap", type=float, default=None, help="Of the model's chunks, 0 to 0.9.  [default: 0.1]")

@@ -19,8 +19,10 @@ from dttnet.errors import MissingExtraError
 from dttnet.files import whole_file
 from dttnet.metrics import WINDOW_S, Decibels, Scorer, csdr_pooled, csdr_sisec, museval_windows
 
-ESTIMATES, SILENCE = "estimates", "silence"
-"""What is scored: what is to be evaluated, and as baselines `MIXTURE` and nothing for every stem."""
+ESTIMATES, SILENCE, ORACLE = "estimates", "silence", "ideal ratio mask"
+BASELINES = (MIXTURE, SILENCE, ORACLE)
+"""What is scored: what is to be evaluated, and as baselines the mixture and nothing for every stem, and
+`dttnet.oracle.IdealRatioMask`."""
 
 METRICS = {
     "csdr_pooled": "cSDR, pooled: median of all 1 s windows of all tracks",
@@ -202,7 +204,7 @@ class Summary:
     def methods(self) -> tuple[str, ...]:
         """Those that any track has."""
         return tuple(
-            method for method in (ESTIMATES, MIXTURE, SILENCE) if any(method in track.methods for track in self.tracks)
+            method for method in (ESTIMATES, *BASELINES) if any(method in track.methods for track in self.tracks)
         )
 
     def of(self, method: str, stem: str) -> list[StemScores]:
@@ -307,7 +309,7 @@ class Summary:
 
     def _tables(self) -> list[tuple[str, list[tuple[str, list[float]]]]]:
         """Title and rows: what was evaluated, the baselines, the paper."""
-        titles = {ESTIMATES: self.name, MIXTURE: "(the mixture)", SILENCE: "(silence)"}
+        titles = {ESTIMATES: self.name} | {method: f"({method})" for method in BASELINES}
         tables = []
         for metric, title in METRICS.items():
             rows = [(titles[method], self.values(metric, method)) for method in self.methods]

@@ -52,7 +52,7 @@ class SpectralTransform(nn.Module):
     def _overlap_add(self, frames: Tensor) -> Tensor:
         """(..., T, n_fft) -> (..., hop * (T - 1) + n_fft)."""
         # A frame is a whole number of hops. Taking the pieces apart in one go has one copy as its derivative.
-        pieces = frames.unflatten(-1, (-1, self.transform.hop)).unbind(-2)
+        pieces = frames.reshape(*frames.shape[:-1], -1, self.transform.hop).unbind(-2)
         after = len(pieces) - 1
         summed = sum(nn.functional.pad(piece, (0, 0, k, after - k)) for k, piece in enumerate(pieces))
         assert isinstance(summed, Tensor)
