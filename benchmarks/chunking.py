@@ -19,7 +19,9 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from quality import STEMS, sdr_db
+
+from dttnet.dataset import STEMS
+from dttnet.metrics import usdr
 
 OVERLAPS = (0.0, 0.1, 0.25, 0.5, 0.75)
 FRAMES = (64, 128, 256, 512, 1024)
@@ -40,7 +42,7 @@ def measure(song: Path, model: str, start: float, seconds: float, threads: int, 
     started = time.perf_counter()
     estimates = separator.separate(mixture, rate)
     factor = (time.perf_counter() - started) / seconds
-    scores = [sdr_db(stems[stem].astype(np.float64), estimates[stem].astype(np.float64)) for stem in STEMS]
+    scores = [usdr(stems[stem], estimates[stem]) for stem in STEMS]
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
     print(json.dumps([float(np.mean(scores)), factor, peak_mb]))
 
