@@ -89,7 +89,7 @@ def test_a_file_changes_what_it_is_based_on(tmp_path: Path) -> None:
         ("steps", "'steps': give key=value"),
         ("stems=[1", "'stems=\\[1': "),
         ("hardware.precision=int8", "hardware.precision is 'int8': give one of auto, float32"),
-        ("optimizer.kind=sgd", "optimizer.kind is 'sgd': give adamw or adam"),
+        ("optimizer.kind=sgd", "optimizer.kind is 'sgd': give adamw, adam or muon"),
         ("seed=-1", "seed is -1: it must not be negative"),
         ("ema_decay=1", "ema_decay is 1.0: give 0 to 1, or null"),
     ],

@@ -158,8 +158,9 @@ def test_a_run_that_goes_on_ends_with_the_same_weights(tmp_path: Path, train: Ca
     assert [step for step, _ in curves[1]["val/usdr"]] == sorted({step for step, _ in curves[1]["val/usdr"]})
 
 
-def test_it_does_so_with_accumulated_batches_and_workers(tmp_path: Path, train: Callable[..., FitReport]) -> None:
+def test_it_does_so_with_accumulated_batches_workers_and_muon(tmp_path: Path, train: Callable[..., FitReport]) -> None:
     options = ("accumulate=2", "ema_decay=null", "optimizer.schedule=exponential", "optimizer.decay_every=2")
+    options += ("optimizer.kind=muon",)
     train("whole", "steps=5", *options)
     train("parts", "steps=2", *options, "hardware.n_workers=2")
     train("parts", "steps=5", *options, "hardware.n_workers=1")

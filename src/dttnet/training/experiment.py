@@ -34,9 +34,9 @@ class OptimizerConfig:
     """The optimiser and its learning rate over time.
 
     Attributes:
-        kind: "adamw" or "adam".
+        kind: "adamw", "adam", or "muon" (see `dttnet.training.optimizer`), which learns faster.
         rate: Learning rate.
-        weight_decay: None is the library's default (0.01 for AdamW, 0 for Adam).
+        weight_decay: None is the library's default (0.01 for AdamW and Muon, 0 for Adam).
         eps: Of the denominator.
         schedule: "constant", "exponential" or "cosine".
         warmup: Steps in which the rate rises from zero.
@@ -55,7 +55,7 @@ class OptimizerConfig:
     final_share: float = 0.02
 
     def __post_init__(self) -> None:
-        _require(self.kind in ("adamw", "adam"), f"optimizer.kind is {self.kind!r}: give adamw or adam")
+        _require(self.kind in ("adamw", "adam", "muon"), f"optimizer.kind is {self.kind!r}: give adamw, adam or muon")
         _require(
             self.schedule in ("constant", "exponential", "cosine"),
             f"optimizer.schedule is {self.schedule!r}: give constant, exponential or cosine",

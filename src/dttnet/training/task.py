@@ -28,9 +28,10 @@ from dttnet.runtime.torch import TorchNetwork
 from dttnet.separator import Separator
 from dttnet.training.experiment import Experiment, OptimizerConfig
 from dttnet.training.losses import build_loss
+from dttnet.training.optimizer import Muon
 from dttnet.training.transform import SpectralTransform
 
-OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "muon": Muon}
 
 # Estimates this far below the truth are silence to a listener.
 SILENT_DB = -40.0
