@@ -11,12 +11,14 @@ import pytest
 import torch
 
 import reference
-from dttnet.config import DTTNetConfig, NetworkCard, Transform
+from dttnet.config import DTTNetConfig, NetworkCard, Transform, network_config
 from dttnet.errors import ModelError
+from dttnet.nn.bands import fold_bands, unfold
 from dttnet.nn.dttnet import DTTNet
 from dttnet.nn.tfc_tdf import join_subbands, split_subbands
 from dttnet.runtime.onnx import OnnxNetwork, read_card
 from dttnet.separator import Separator
+from dttnet.training.checkpoint import load_network
 from dttnet.training.export import export
 from dttnet.training.importers import rename
 from dttnet.training.importers.dttnet import _NAMES
@@ -115,6 +117,8 @@ VARIANTS = {
     "kernel 1": {"kernel_size": 1},
     "joint, in sub-bands": {"n_stems": 4, "n_subbands": 2, "spectrum_skip": True},
     "mask": {"n_stems": 2, "mask": True, "compression": 0.3},
+    "bands": {"n_stems": 4, "band_widths": (8, 24, 32), "band_folds": (1, 3, 4), "spectrum_skip": True, "mask": True},
+    "bands, without the spectrum": {"n_stems": 2, "band_widths": (32, 32), "band_folds": (1, 2)},
 }
 
 
@@ -136,6 +140,20 @@ def test_every_hyper_parameter_can_be_exported_with_free_batch_and_frames(varian
             expected = network(torch.from_numpy(x)).numpy()
         assert expected.shape == (batch, config.n_stems, 4, n_frames, 64)
         assert relative_error(OnnxNetwork(path, device="cpu")(x), expected) <= TOLERANCE
+
+
+def test_a_network_of_bands_is_read_back_from_its_file(tmp_path: Path) -> None:
+    config = DTTNetConfig(n_bins=64, growth=8, bottleneck_factor=2, band_widths=(32, 32), band_folds=(1, 2))
+    torch.manual_seed(0)
+    network = DTTNet(config).eval()
+    path = tmp_path / "bands.onnx"
+    made = card(config, transform=Transform(n_fft=256, hop=64, n_bins=64), hyperparameters=config.to_dict())
+    export(network, made, path)
+    read, read_of = load_network(path)
+    assert network_config(read_of.hyperparameters) == config
+    for name, tensor in network.state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            assert torch.equal(read.state_dict()[name], tensor), name
 
 
 def test_the_exported_file_says_what_it_is(tmp_path: Path) -> None:
@@ -184,6 +202,16 @@ def test_subbands_are_stacked_channel_by_channel_and_join_again() -> None:
     assert torch.equal(join_subbands(split, 4), x)
 
 
+def test_neighbouring_bins_of_a_band_are_stacked_and_unfold_again() -> None:
+    x = torch.arange(2 * 2 * 3 * 8, dtype=torch.float32).reshape(2, 2, 3, 8)
+    low, high = fold_bands(x, (2, 6), (1, 3))
+    assert torch.equal(low, x[..., :2])
+    assert high.shape == (2, 6, 3, 2)
+    for place in range(3):
+        assert torch.equal(high[:, 3 + place], x[:, 1, :, 2 + place :: 3])
+    assert torch.equal(unfold(high, 3), x[..., 2:])
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -196,6 +224,12 @@ def test_subbands_are_stacked_channel_by_channel_and_join_again() -> None:
         ({"rnn": "transformer"}, "rnn must be"),
         ({"norm": "layer"}, "norm must be"),
         ({"compression": 0.0}, "compression"),
+        ({"band_widths": (2048,)}, "as many entries"),
+        ({"band_widths": (2048, 0), "band_folds": (1, 1)}, "all positive"),
+        ({"band_widths": (1024, 512), "band_folds": (1, 2)}, r"add up to n_bins \(2048\)"),
+        ({"band_widths": (1024, 1024), "band_folds": (1, 3)}, "multiples of band_folds"),
+        ({"band_widths": (2000, 48), "band_folds": (1, 48)}, "2001 positions"),
+        ({"band_widths": (1024, 1024), "band_folds": (1, 2), "n_subbands": 2}, "n_subbands"),
     ],
 )
 def test_impossible_networks_are_refused(values: dict[str, object], message: str) -> None:

@@ -150,6 +150,8 @@ class DTTNetConfig(_NetworkConfig):
         rnn: Kind of the bidirectional RNN.
         norm: Normalisation behind convolutions and linear layers.
         n_subbands: The F axis is cut into this many parts, stacked as channels (TFC-TDF UNet v3).
+        band_widths: Bins of each band from 0 Hz up, for bands of different resolution; empty is one for all.
+        band_folds: Of each band: so many neighbouring bins are channels of one position.
         spectrum_skip: The last convolution is also fed the input spectrum.
         mask: The output is a complex mask on the input instead of the spectrum itself, and the network
             is fed the spectrum with its magnitudes raised to the power `compression`.
@@ -171,6 +173,8 @@ class DTTNetConfig(_NetworkConfig):
     rnn: RNNType = "lstm"
     norm: NormType = "batch"
     n_subbands: int = 1
+    band_widths: tuple[int, ...] = ()
+    band_folds: tuple[int, ...] = ()
     spectrum_skip: bool = False
     mask: bool = False
     compression: float = 1.0
@@ -183,17 +187,18 @@ class DTTNetConfig(_NetworkConfig):
         self._require_at_least(0, "n_scales", "n_dual_path_layers")
         _require(self.kernel_size % 2 == 1, f"kernel_size must be odd, is {self.kernel_size}")
         _require(
-            self.n_bins % (self.n_subbands * self.frame_multiple) == 0,
+            self.n_bins % (self.n_subbands * self.frame_multiple) == 0 or bool(self.band_widths),
             f"n_bins ({self.n_bins}) must be a multiple of n_subbands * 2^n_scales "
             f"({self.n_subbands * self.frame_multiple})",
         )
+        self._check_bands()
         _require(
             self.latent_channels % self.n_heads == 0,
             f"n_heads ({self.n_heads}) must divide the latent channels ({self.latent_channels})",
         )
         # One frame of one bin cannot be normalised by itself.
         least = 2 if self.norm == "instance" else 1
-        n_latent_bins = self.n_bins // self.n_subbands // self.frame_multiple
+        n_latent_bins = self.n_positions // self.frame_multiple
         _require(
             n_latent_bins >= least,
             f"n_bins ({self.n_bins}) leaves {n_latent_bins} bins in the latent part, not {least}",
@@ -206,6 +211,42 @@ class DTTNetConfig(_NetworkConfig):
                 f"least {least} are left, is {self.bottleneck_factor}",
             )
         _require(0 < self.compression <= 1, f"compression must be in (0, 1], is {self.compression}")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        bands = ("band_widths", "band_folds")  # JSON and YAML have lists
+        return super().from_dict(
+            {
+                name: tuple(value) if name in bands and isinstance(value, list) else value
+                for name, value in values.items()
+            }
+        )
+
+    def _check_bands(self) -> None:
+        widths, folds = self.band_widths, self.band_folds
+        _require(
+            len(widths) == len(folds) and min((*widths, *folds), default=1) >= 1,
+            f"band_widths ({list(widths)}) and band_folds ({list(folds)}) must have as many entries, all positive",
+        )
+        if not widths:
+            return
+        _require(self.n_subbands == 1, f"n_subbands ({self.n_subbands}) must be 1 where there are band_widths")
+        _require(sum(widths) == self.n_bins, f"band_widths ({list(widths)}) must add up to n_bins ({self.n_bins})")
+        _require(
+            all(width % fold == 0 for width, fold in zip(widths, folds, strict=True)),
+            f"band_widths ({list(widths)}) must be multiples of band_folds ({list(folds)})",
+        )
+        _require(
+            self.n_positions % self.frame_multiple == 0,
+            f"the bands have {self.n_positions} positions: it must be a multiple of 2^n_scales ({self.frame_multiple})",
+        )
+
+    @property
+    def n_positions(self) -> int:
+        """Positions along F that the network works on: bins, or stacks of them."""
+        if self.band_widths:
+            return sum(width // fold for width, fold in zip(self.band_widths, self.band_folds, strict=True))
+        return self.n_bins // self.n_subbands
 
     @property
     def frame_multiple(self) -> int:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dttnet.config import DTTNetConfig
+from dttnet.nn.bands import BandsIn, BandsOut, fold_bands
 from dttnet.nn.dual_path import DualPath
 from dttnet.nn.mask import apply_mask
 from dttnet.nn.tfc_tdf import TFCTDF, ConvUnit, join_subbands, norm_layer, split_subbands
@@ -21,8 +22,8 @@ class DTTNet(nn.Module):
     def __init__(self, config: DTTNetConfig) -> None:
         super().__init__()
         self.config = config
-        n_packed = 2 * config.n_audio_channels * config.n_subbands
-        n_bins = config.n_bins // config.n_subbands
+        n_packed = 2 * config.n_audio_channels
+        n_bins = config.n_positions
         growth = config.growth
         channels = [growth * (scale + 1) for scale in range(config.n_scales)]
 
@@ -45,7 +46,18 @@ class DTTNet(nn.Module):
             conv = nn.ConvTranspose2d(n_in, n_channels, 2, stride=2)
             return ConvUnit(conv, norm_layer(config.norm, n_channels))
 
-        self.first = ConvUnit(nn.Conv2d(n_packed, growth, 1), norm_layer(config.norm, growth))
+        n_out = config.n_stems * n_packed
+        n_skipped = n_packed * config.spectrum_skip
+        first_norm = norm_layer(config.norm, growth)
+        self.first: nn.Module
+        self.last: nn.Module
+        if config.band_widths:
+            self.first = BandsIn(n_packed, growth, config.band_folds, first_norm)
+            self.last = BandsOut(growth, n_skipped, n_out, config.band_folds)
+        else:
+            n = config.n_subbands
+            self.first = ConvUnit(nn.Conv2d(n_packed * n, growth, 1), first_norm)
+            self.last = nn.Conv2d(growth + n_skipped * n, n_out * n, 1)
         self.encoder = nn.ModuleList(block(n, scale) for scale, n in enumerate(channels))
         self.down = nn.ModuleList(down(n) for n in channels)
         self.latent = block(config.latent_channels, config.n_scales)
@@ -54,12 +66,11 @@ class DTTNet(nn.Module):
         )
         self.up = nn.ModuleList(up(n) for n in reversed(channels))
         self.decoder = nn.ModuleList(block(n, scale) for scale, n in reversed(list(enumerate(channels))))
-        self.last = nn.Conv2d(growth + n_packed * config.spectrum_skip, config.n_stems * n_packed, 1)
 
     def forward(self, mixture: Tensor) -> Tensor:
         """(B, C, T, F) -> (B, S, C, T, F); T must be a multiple of 2^n_scales."""
-        x = spectrum = split_subbands(_compress(mixture, self.config.compression), self.config.n_subbands)
-        x = self.first(x)
+        parts = self._split(_compress(mixture, self.config.compression))
+        x = self.first(*parts)
         skips = []
         for block, down in zip(self.encoder, self.down, strict=True):
             x = block(x)
@@ -68,11 +79,18 @@ class DTTNet(nn.Module):
         x = self.dual_path(self.latent(x))
         for up, block in zip(self.up, self.decoder, strict=True):
             x = block(up(x) * skips.pop())
+        features = torch.split(x, [part.shape[3] for part in parts], 3) if len(parts) > 1 else [x]
         if self.config.spectrum_skip:
-            x = torch.cat([x, spectrum], 1)
-        x = join_subbands(self.last(x), self.config.n_subbands)
+            features = [torch.cat(pair, 1) for pair in zip(features, parts, strict=True)]
+        x = join_subbands(self.last(*features), self.config.n_subbands)
         x = x.reshape(x.shape[0], self.config.n_stems, -1, x.shape[2], x.shape[3])
         return apply_mask(x, mixture) if self.config.mask else x
+
+    def _split(self, spectrum: Tensor) -> list[Tensor]:
+        """(B, C, T, F) -> what each band's layers see, (B, C * n, T, F / n)."""
+        if self.config.band_widths:
+            return fold_bands(spectrum, self.config.band_widths, self.config.band_folds)
+        return [split_subbands(spectrum, self.config.n_subbands)]
 
 
 def _compress(x: Tensor, power: float) -> Tensor:
