@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from dttnet.config import BSRNNConfig, DTTNetConfig, TFCTDFUNetConfig
+from dttnet.nn.build import build_network
 from dttnet.training.optimizer import Muon, orthogonalize
 
 
@@ -43,7 +45,7 @@ def test_singular_values_become_about_one_and_vectors_stay(shape: tuple[int, int
 def test_matrices_move_as_with_the_optimiser_of_torch() -> None:
     start = noise(24, 60)
     (ours,), (theirs,) = parameters(start), parameters(start)
-    descend(Muon([ours], lr=0.1, weight_decay=0.1), [ours], 3)
+    descend(Muon([ours], [], lr=0.1, weight_decay=0.1), [ours], 3)
     descend(torch.optim.Muon([theirs], lr=0.1, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"), [theirs], 3)
     moved = (theirs - start).norm()
     # Theirs computes in bfloat16, with 8 bits.
@@ -54,7 +56,7 @@ def test_a_kernel_is_a_matrix_of_its_output_channels() -> None:
     start = noise(8, 4, 3, 3)
     (kernel,), (matrix,) = parameters(start), parameters(start.flatten(1))
     for parameter in (kernel, matrix):
-        optimizer = Muon([parameter], lr=0.1)
+        optimizer = Muon([parameter], [], lr=0.1)
         for step in range(3):
             parameter.grad = noise(8, 36, seed=step).view_as(parameter)
             optimizer.step()
@@ -64,14 +66,14 @@ def test_a_kernel_is_a_matrix_of_its_output_channels() -> None:
 def test_vectors_move_as_with_adamw() -> None:
     start = noise(7)
     ours, theirs = parameters(start, noise(5, 5)), parameters(start)
-    descend(Muon(ours, lr=0.1, weight_decay=0.2), ours, 3)
+    descend(Muon(ours[1:], ours[:1], lr=0.1, weight_decay=0.2), ours, 3)
     descend(torch.optim.AdamW(theirs, lr=0.1, weight_decay=0.2), theirs, 3)
     torch.testing.assert_close(ours[0], theirs[0], rtol=0, atol=0)
 
 
 def test_what_has_no_gradient_stays() -> None:
     moving, still = parameters(noise(4, 4), noise(4, 4))
-    optimizer = Muon([moving, still], lr=0.1)
+    optimizer = Muon([moving, still], [], lr=0.1)
     moving.grad = noise(4, 4, seed=1)
     optimizer.step()
     torch.testing.assert_close(still.detach(), noise(4, 4), rtol=0, atol=0)
@@ -80,11 +82,11 @@ def test_what_has_no_gradient_stays() -> None:
 
 def test_a_saved_state_goes_on_with_the_same_steps() -> None:
     whole = parameters(noise(6, 9), noise(6))
-    descend(Muon(whole, lr=0.1), whole, 4)
+    descend(Muon(whole[:1], whole[1:], lr=0.1), whole, 4)
     parts = parameters(noise(6, 9), noise(6))
-    first = Muon(parts, lr=0.1)
+    first = Muon(parts[:1], parts[1:], lr=0.1)
     descend(first, parts, 2)
-    second = Muon(parts, lr=0.3)
+    second = Muon(parts[:1], parts[1:], lr=0.3)
     second.load_state_dict(first.state_dict())
     for step in (2, 3):
         for place, parameter in enumerate(parts):
@@ -92,3 +94,23 @@ def test_a_saved_state_goes_on_with_the_same_steps() -> None:
         second.step()
     for one, other in zip(whole, parts, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+NETWORKS = {
+    "dttnet": DTTNetConfig(n_bins=64, growth=8, bottleneck_factor=2),
+    "bands": DTTNetConfig(n_bins=64, growth=8, bottleneck_factor=2, band_widths=(32, 32), band_folds=(1, 2)),
+    "tfc_tdf_unet_v3": TFCTDFUNetConfig(n_bins=64, n_channels=4, growth=4, n_scales=1),
+    "bsrnn": BSRNNConfig(n_channels=8, n_dual_path_layers=1),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_layers_that_meet_the_spectrum_are_left_to_adamw(name: str) -> None:
+    network = build_network(NETWORKS[name])
+    others, matrices = Muon.of(network, lr=0.1).param_groups
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    assert len(others["params"]) + len(matrices["params"]) == len(names)
+    assert all(parameter.ndim >= 2 for parameter in matrices["params"])
+    left = {names[id(parameter)].partition(".")[0] for parameter in others["params"] if parameter.ndim >= 2}
+    assert left == set(network.edges)
+    assert matrices["params"]

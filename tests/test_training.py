@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -468,9 +468,9 @@ def test_the_fused_optimizer_is_used_where_it_may_be(
     monkeypatch.setattr(Task, "trainer", trainer)
     made: dict[str, object] = {}
 
-    def make(parameters: Iterable[torch.nn.Parameter], **options: object) -> torch.optim.AdamW:
+    def make(network: torch.nn.Module, **options: object) -> torch.optim.AdamW:
         made.update(options)
-        return torch.optim.AdamW(parameters)
+        return torch.optim.AdamW(network.parameters())
 
     with monkeypatch.context() as patch:
         patch.setattr("dttnet.training.task.OPTIMIZERS", {"adamw": make})

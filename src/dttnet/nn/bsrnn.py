@@ -149,6 +149,9 @@ class Layer(nn.Module):
 class BSRNN(nn.Module):
     """Packed spectrum of a mixture -> packed spectra of the stems, by complex masks."""
 
+    edges = ("split", "masks")
+    """The layers that take the spectrum in and give spectra out."""
+
     def __init__(self, config: BSRNNConfig) -> None:
         super().__init__()
         self.config = config

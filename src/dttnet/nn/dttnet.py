@@ -19,6 +19,9 @@ from dttnet.nn.tfc_tdf import TFCTDF, ConvUnit, join_subbands, norm_layer, split
 class DTTNet(nn.Module):
     """Packed spectrum of a mixture -> packed spectra of the stems."""
 
+    edges = ("first", "last")
+    """The layers that take the spectrum in and give spectra out."""
+
     def __init__(self, config: DTTNetConfig) -> None:
         super().__init__()
         self.config = config

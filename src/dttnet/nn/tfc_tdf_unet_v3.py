@@ -49,6 +49,9 @@ class Unit(nn.Module):
 class TFCTDFUNet(nn.Module):
     """Packed spectrum of a mixture -> packed spectra of the stems."""
 
+    edges = ("first", "last")
+    """The layers that take the spectrum in and give spectra out."""
+
     def __init__(self, config: TFCTDFUNetConfig) -> None:
         super().__init__()
         self.config = config

@@ -1,4 +1,4 @@
-"""Muon: steps of matrices whose singular values are all alike, and AdamW for what is no matrix.
+"""The optimisers, among them Muon: steps of matrices whose singular values are all alike, AdamW for what is no matrix.
 
 Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024); the size of a step as Liu et al., "Muon
 is scalable for LLM training" (arXiv 2502.16982), section 2.2, so that rates of AdamW will do.
@@ -10,7 +10,7 @@ fifth of a training step on a CPU; in float32 it takes a fiftieth.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -24,21 +24,41 @@ _STEP_RMS = 0.2
 
 
 class Muon(torch.optim.AdamW):
-    """Tensors of two and more axes are matrices (the first axis against all others); the rest AdamW does.
+    """The optimiser.
 
     Args:
-        parameters: To train.
+        matrices: Tensors of two and more axes: the first axis against all others.
+        others: What AdamW trains.
         lr: Rate of both.
         momentum: Of the matrices' gradients (Nesterov's).
         options: Of AdamW; `weight_decay` is that of the matrices too.
     """
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], *, lr: float, momentum: float = 0.95, **options: Any
+        self,
+        matrices: Iterable[nn.Parameter],
+        others: Iterable[nn.Parameter],
+        *,
+        lr: float,
+        momentum: float = 0.95,
+        **options: Any,
     ) -> None:
-        given = list(parameters)
-        super().__init__([{"params": [p for p in given if p.ndim < 2]}], lr=lr, **options)
-        self.add_param_group({"params": [p for p in given if p.ndim >= 2], "momentum": momentum})
+        super().__init__([{"params": list(others)}], lr=lr, **options)
+        self.add_param_group({"params": list(matrices), "momentum": momentum})
+
+    @classmethod
+    def of(cls, network: nn.Module, **options: Any) -> Muon:
+        """For a network: all its matrices but those of the layers that it names in `edges`, which meet the spectrum.
+
+        Jordan et al. leave the first and the last layer to AdamW; here too the loss was lower for it.
+        """
+        edges = getattr(network, "edges", ())
+        matrices: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
+        for name, parameter in network.named_parameters():
+            is_inner = parameter.ndim >= 2 and name.partition(".")[0] not in edges
+            (matrices if is_inner else others).append(parameter)
+        return cls(matrices, others, **options)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -80,3 +100,11 @@ def orthogonalize(matrix: Tensor) -> Tensor:
         gram = x @ x.T
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.T if is_tall else x
+
+
+OPTIMIZERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
+    "adamw": lambda network, **options: torch.optim.AdamW(network.parameters(), **options),
+    "adam": lambda network, **options: torch.optim.Adam(network.parameters(), **options),
+    "muon": Muon.of,
+}
+"""Of a network, with `lr` and more options."""

@@ -28,10 +28,8 @@ from dttnet.runtime.torch import TorchNetwork
 from dttnet.separator import Separator
 from dttnet.training.experiment import Experiment, OptimizerConfig
 from dttnet.training.losses import build_loss
-from dttnet.training.optimizer import Muon
+from dttnet.training.optimizer import OPTIMIZERS
 from dttnet.training.transform import SpectralTransform
-
-OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "muon": Muon}
 
 # Estimates this far below the truth are silence to a listener.
 SILENT_DB = -40.0
@@ -153,7 +151,7 @@ class Task(L.LightningModule):
         precision = self.trainer.precision_plugin
         clips_scaled = self.experiment.gradient_clip is not None and isinstance(precision, MixedPrecision)
         fused = self.trainer.strategy.root_device.type == "cuda" and not clips_scaled
-        optimizer = OPTIMIZERS[config.kind](self.network.parameters(), fused=fused, **options)
+        optimizer = OPTIMIZERS[config.kind](self.network, fused=fused, **options)
         steps = self.experiment.steps
         schedule = LambdaLR(optimizer, lambda step: rate_share(config, step, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
