@@ -1,5 +1,6 @@
 """The pools of the first recipe as songs, so that the yardstick of recipes/open_songs can be trained on them.
 
+    python recipes/first_model/render.py SOURCES POOLS --without-held-out
     python recipes/first_model/as_songs.py POOLS WORK/songs/first --songs 240
 
 Each song is a minute of unrelated stems, drawn and levelled as train.py does.

@@ -21,7 +21,7 @@ import json
 import multiprocessing
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,8 @@ import soxr
 import tinysoundfont
 from numpy.random import Generator
 from scipy import signal
+
+from dttnet.songs.library import Source, read_catalogue
 
 RATE = 44100
 CHUNK_SECONDS = 60
@@ -143,11 +145,29 @@ def without_silence(x: np.ndarray, below_db: float, keep: float) -> np.ndarray:
 # ---------------------------------------------------------------------------------------------------- sources
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """What `dttnet data build-open` keeps for validation songs: a training to be compared on them may not have it."""
+
+    sources: tuple[Source, ...] = ()
+
+    def has_file(self, name: str) -> bool:
+        return any(
+            source.is_held_out(name.removeprefix(f"{source.folder}/"))
+            for source in self.sources
+            if source.folder and name.startswith(f"{source.folder}/")
+        )
+
+    def has_program(self, program: int) -> bool:
+        return any(source.is_held_out(f"0:{program}") for source in self.sources if source.soundfont)
+
+
 class Library:
     """Cached access to the audio files below one root, noting which folders were used."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, left_out: LeftOut) -> None:
         self.root = root
+        self.left_out = left_out
         self.used: set[str] = set()
         self.cached = functools.lru_cache(maxsize=1500)(self._read)
         self.pitched = functools.lru_cache(maxsize=800)(self._pitched)
@@ -155,7 +175,12 @@ class Library:
 
     def _list(self, folder: str) -> tuple[str, ...]:
         found = sorted(self.root.glob(f"{folder}/**/*.ogg"))
-        return tuple(str(path.relative_to(self.root)) for path in found)
+        names = (str(path.relative_to(self.root)) for path in found)
+        return tuple(name for name in names if not self.left_out.has_file(name))
+
+    def present(self, folders: Iterable[str]) -> np.ndarray:
+        """Of each folder, whether there are files in it."""
+        return np.array([bool(self.listed(folder)) for folder in folders])
 
     def _read(self, name: str) -> np.ndarray:
         x, rate = soundfile.read(self.root / name, dtype="float32", always_2d=True)
@@ -186,8 +211,9 @@ class Library:
 class Fonts:
     """The sound fonts, loaded when first needed."""
 
-    def __init__(self, paths: list[Path]) -> None:
+    def __init__(self, paths: list[Path], left_out: LeftOut) -> None:
         self.paths = paths
+        self.left_out = left_out
         self.used: set[str] = set()
         self.load = functools.cache(self._load)
         self.drum_kits = functools.cache(self._drum_kits)
@@ -207,7 +233,10 @@ class Fonts:
         self.used.add(self.paths[index].name)
         events: list[tuple[int, int, int, int, int]] = []
         for channel, track in enumerate(tracks):
-            synth.program_select(channel, font, 0, track.program, track.drums)
+            program = track.program
+            while not track.drums and self.left_out.has_program(program):
+                program += 1  # its neighbour is of the same family
+            synth.program_select(channel, font, 0, program, track.drums)
             synth.control_change(channel, 7, int(127 * track.volume))
             synth.control_change(channel, 10, int(64 + 63 * track.pan))
             for note in track.notes:
@@ -1201,6 +1230,7 @@ BASSES = (
 def bass_notes(sources: Sources, rng: Generator) -> Audio:
     """A bass line from single notes."""
     weights = np.array([weight for _, _, weight in BASSES])
+    weights = weights * sources.library.present(f"instruments/{folder}" for folder, _, _ in BASSES)
     folder, octave, _ = BASSES[rng.choice(len(BASSES), p=weights / weights.sum())]
     song = compose(rng)
     notes = bass_part(song, int(rng.choice([28, 28, 31, 33])))
@@ -1420,6 +1450,7 @@ def vocal_phrase(sources: Sources, rng: Generator, folder: str, base: float) -> 
 def vocals_sung(sources: Sources, rng: Generator) -> Audio:
     """Phrases of one singer with rests between them."""
     share = np.array([value[0] for value in SINGERS.values()])
+    share = share * sources.library.present(f"singing/{folder}" for folder in SINGERS)
     folder = str(rng.choice(list(SINGERS), p=share / share.sum()))
     _, lowest, highest = SINGERS[folder]
     base, seconds = rng.uniform(lowest, highest), rng.uniform(12, 28)
@@ -1442,7 +1473,7 @@ def vocals_sung(sources: Sources, rng: Generator) -> Audio:
 def vocals_speech(sources: Sources, rng: Generator) -> Audio:
     """Sentences of one speaker, transposed, with short pauses."""
     speakers = {"kathleen": 3, "kerstin": 3, "nathalie": 3, "flemishguy": 3, "gaelic": 1, "dialogue": 0.5}
-    share = np.array(list(speakers.values()))
+    share = np.array(list(speakers.values())) * sources.library.present(f"speech/{folder}" for folder in speakers)
     folder = str(rng.choice(list(speakers), p=share / share.sum()))
     names = sources.library.listed(f"speech/{folder}")
     shift, pieces, seconds = rng.uniform(-3, 3), [], 0.0
@@ -1483,10 +1514,10 @@ def to_int16(x: Audio) -> np.ndarray:
     return np.round(np.clip(x, -0.99, 0.99) * 32767).astype(np.int16)
 
 
-def start_worker(root: Path, fonts: list[Path]) -> None:
+def start_worker(root: Path, fonts: list[Path], left_out: LeftOut) -> None:
     """Set up what a worker process reads from."""
     global SOURCES
-    SOURCES = Sources(Library(root), Fonts(fonts))
+    SOURCES = Sources(Library(root, left_out), Fonts(fonts, left_out))
 
 
 def render_chunk(task: tuple[str, int, int, int]) -> tuple[np.ndarray, set[str]]:
@@ -1555,13 +1586,17 @@ def render_pool(pool: multiprocessing.pool.Pool, folder: Path, name: str, seed: 
     return {"stem": stem, "kind": kind, "seconds": seconds, "sources": sorted(used), "seed": seed}
 
 
-def album_pools(pool: multiprocessing.pool.Pool, root: Path, folder: Path, seed: int) -> dict[str, dict]:
+def album_pools(
+    pool: multiprocessing.pool.Pool, root: Path, folder: Path, seed: int, left_out: LeftOut
+) -> dict[str, dict]:
     """The training songs' stems as they are."""
     train = root / "everything-is-free" / "train"
     songs = sorted(path.name for path in train.iterdir() if path.is_dir())
     report = {}
     for stem in STEMS:
-        tasks = [(train, song, stem) for song in songs if (train / song / f"{stem}.ogg").exists()]
+        files = {song: f"everything-is-free/train/{song}/{stem}.ogg" for song in songs}
+        there = [song for song in songs if (root / files[song]).exists() and not left_out.has_file(files[song])]
+        tasks = [(train, song, stem) for song in there]
         found = [(x, song) for x, song in pool.map(album_stem, tasks, chunksize=1) if len(x) > RATE]
         if not found:
             continue
@@ -1586,6 +1621,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=60, help="scale of the pools: 60 gives 6.5 hours")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--fonts", type=Path, nargs="+", default=[Path(font) for font in DEFAULT_FONTS])
+    parser.add_argument("--without-held-out", action="store_true", help="leave out what validation songs are made of")
     parser.add_argument("--only", nargs="*", help="names of pools to render, 'album' for the album's stems")
     return parser.parse_args()
 
@@ -1598,13 +1634,14 @@ def main() -> None:
     scale = args.minutes / 60
     names = list(POOLS)
     names.insert(names.index(ALBUM_AFTER) + 1, "album")
-    with multiprocessing.Pool(args.workers, start_worker, (args.audio, args.fonts)) as pool:
+    left_out = LeftOut(tuple(read_catalogue(args.audio)) if args.without_held_out else ())
+    with multiprocessing.Pool(args.workers, start_worker, (args.audio, args.fonts, left_out)) as pool:
         for name in names:
             if args.only and name not in args.only:
                 continue
             began = time.monotonic()
             if name == "album":
-                made = album_pools(pool, args.audio, args.out, args.seed)
+                made = album_pools(pool, args.audio, args.out, args.seed, left_out)
             else:
                 made = {name: render_pool(pool, args.out, name, args.seed, scale)}
             report |= made
