@@ -112,6 +112,7 @@ VARIANTS = {
     "one head": {"n_heads": 1},
     "gru": {"rnn": "gru"},
     "group norm": {"norm": "group"},
+    "channels that 16 does not divide": {"norm": "group", "growth": 28},
     "instance norm": {"norm": "instance"},
     "kernel 5": {"kernel_size": 5},
     "kernel 1": {"kernel_size": 1},

@@ -11,6 +11,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from dttnet.config import RNNType
+from dttnet.nn.tfc_tdf import count_groups
 
 _RNNS: dict[RNNType, type[nn.LSTM] | type[nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -50,7 +51,7 @@ class DualPath(nn.Module):
         n_head_channels = n_channels // n_heads
 
         def units() -> nn.ModuleList:
-            n_groups = max(1, n_head_channels // 16)
+            n_groups = count_groups(n_head_channels)
             return nn.ModuleList(RNNUnit(n_head_channels, rnn=rnn, n_groups=n_groups) for _ in range(n_layers))
 
         self.along_time = units()

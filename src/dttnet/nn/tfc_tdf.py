@@ -15,12 +15,17 @@ from torch import Tensor, nn
 from dttnet.config import NormType
 
 
+def count_groups(n_channels: int) -> int:
+    """Groups of a group normalisation: of 16 channels each as in the paper, or of the next number that divides them."""
+    return next(n for n in range(max(1, n_channels // 16), 0, -1) if n_channels % n == 0)
+
+
 def norm_layer(kind: NormType, n_channels: int) -> nn.Module:
     """Normalisation of a (B, C, T, F) map over its channels."""
     if kind == "batch":
         return nn.BatchNorm2d(n_channels)
     if kind == "group":
-        return nn.GroupNorm(max(1, n_channels // 16), n_channels)
+        return nn.GroupNorm(count_groups(n_channels), n_channels)
     return nn.InstanceNorm2d(n_channels, affine=True)
 
 
