@@ -128,7 +128,8 @@ def test_a_run_leaves_what_a_person_needs(tmp_path: Path, train: Callable[..., F
     assert report.best_usdr is not None
     best = find_checkpoint(run)
     assert best.name == f"best-{read_checkpoint(best).step}-{report.best_usdr:.4f}.ckpt"
-    assert np.mean(list(read_checkpoint(best).usdr.values())) == pytest.approx(report.best_usdr, abs=1e-5)  # float32
+    # Two validations may be the same in the four digits of the name.
+    assert np.mean(list(read_checkpoint(best).usdr.values())) == pytest.approx(report.best_usdr, abs=1e-4)
     assert read_experiment((run / "config.yaml").read_text(), "config.yaml").steps == 8
     validated = [row for row in metrics(run) if row.get("val/usdr")]
     assert [row["step"] for row in validated] == ["4", "8"]
