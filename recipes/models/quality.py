@@ -35,13 +35,15 @@ def main() -> None:
     parser.add_argument("--song", help="of the spectrograms; the first, if not given")
     parser.add_argument("--start", type=float, default=120, help="of the spectrograms, in seconds")
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
     tracks = evaluate.select_tracks(load_dataset(args.songs), args.split)
+    shown = [track for track in tracks if args.song in (None, track.name)]
+    if not shown:
+        parser.error(f"--song {args.song}: there are {', '.join(track.name for track in tracks)}")
+    args.out.mkdir(parents=True, exist_ok=True)
     summaries = {Path(model).name: score(tracks, model, args.work) for model in args.models}
     print("\n".join([*tables(summaries), *per_track(summaries)]))
     draw_cost(args.models, summaries, args.out / "quality_cost.png")
-    shown = next((track for track in tracks if track.name == args.song), tracks[0])
-    draw_estimates(shown, args.models, args.start, args.out / "quality_sheet.jpg")
+    draw_estimates(shown[0], args.models, args.start, args.out / "quality_sheet.jpg")
 
 
 def score(tracks: list[Track], model: str, work: Path) -> Summary:

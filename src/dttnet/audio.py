@@ -215,6 +215,7 @@ def _piped(path: Path) -> Iterator[int]:
     read_end, write_end = os.pipe()
 
     def feed() -> None:
+        # The reader may have had enough before the end.
         with contextlib.suppress(BrokenPipeError), os.fdopen(write_end, "wb") as pipe, path.open("rb") as file:
             file.seek(_id3_size(path))
             shutil.copyfileobj(file, pipe)
@@ -390,7 +391,7 @@ def change_tempo(audio: Float, tempo: float, *, sample_rate: int) -> Float:
     graph.push(frame)
     graph.push(None)
     parts = [np.zeros((len(audio), 0), np.float32)]
-    with contextlib.suppress(av.error.EOFError):
+    with contextlib.suppress(av.error.EOFError):  # how the graph says that it has no more
         while True:
             parts.append(graph.pull().to_ndarray().reshape(-1, len(audio)).T)
     return np.concatenate(parts, axis=1)
@@ -563,7 +564,7 @@ class StemWriter:
                     partials[stem].replace(path)
         finally:
             for partial in partials.values():
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError):  # the error that led here says more
                     partial.unlink(missing_ok=True)
         return report
 
@@ -665,7 +666,7 @@ def _naming(path: Path) -> Iterator[None]:
     except (soundfile.SoundFileError, AssertionError) as error:
         # python-soundfile asserts that libsndfile took all samples: it does not when the disk is full.
         reason = _words(error) or "no space left?"
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # without the number the message will do
             reason += f"; {shutil.disk_usage(path.parent).free / 1e6:.0f} MB are free"
         raise AudioError(f"{path}: cannot be written ({reason})") from error
 

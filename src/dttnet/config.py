@@ -72,7 +72,14 @@ class _Config:
         known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]  # every subclass is one
         unknown = sorted(set(values) - known)
         _require(not unknown, f"{cls.__name__} does not know {unknown}: made by a newer dttnet? Update dttnet")
-        return cls(**values)
+        kinds = typing.get_type_hints(cls)
+        # JSON and YAML have lists where we have tuples.
+        return cls(
+            **{
+                name: tuple(value) if isinstance(value, list) and typing.get_origin(kinds[name]) is tuple else value
+                for name, value in values.items()
+            }
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]  # as above
@@ -186,11 +193,6 @@ class DTTNetConfig(_NetworkConfig):
         )
         self._require_at_least(0, "n_scales", "n_dual_path_layers")
         _require(self.kernel_size % 2 == 1, f"kernel_size must be odd, is {self.kernel_size}")
-        _require(
-            self.n_bins % (self.n_subbands * self.frame_multiple) == 0 or bool(self.band_widths),
-            f"n_bins ({self.n_bins}) must be a multiple of n_subbands * 2^n_scales "
-            f"({self.n_subbands * self.frame_multiple})",
-        )
         self._check_bands()
         _require(
             self.latent_channels % self.n_heads == 0,
@@ -212,16 +214,6 @@ class DTTNetConfig(_NetworkConfig):
             )
         _require(0 < self.compression <= 1, f"compression must be in (0, 1], is {self.compression}")
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        bands = ("band_widths", "band_folds")  # JSON and YAML have lists
-        return super().from_dict(
-            {
-                name: tuple(value) if name in bands and isinstance(value, list) else value
-                for name, value in values.items()
-            }
-        )
-
     def _check_bands(self) -> None:
         widths, folds = self.band_widths, self.band_folds
         _require(
@@ -229,6 +221,11 @@ class DTTNetConfig(_NetworkConfig):
             f"band_widths ({list(widths)}) and band_folds ({list(folds)}) must have as many entries, all positive",
         )
         if not widths:
+            multiple = self.n_subbands * self.frame_multiple
+            _require(
+                self.n_bins % multiple == 0,
+                f"n_bins ({self.n_bins}) must be a multiple of n_subbands * 2^n_scales ({multiple})",
+            )
             return
         _require(self.n_subbands == 1, f"n_subbands ({self.n_subbands}) must be 1 where there are band_widths")
         _require(sum(widths) == self.n_bins, f"band_widths ({list(widths)}) must add up to n_bins ({self.n_bins})")
@@ -456,6 +453,5 @@ class NetworkCard(_Config):
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         values = dict(values)
-        values["stems"] = tuple(values["stems"])
         values["transform"] = Transform.from_dict(values["transform"])
         return super().from_dict(values)

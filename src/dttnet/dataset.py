@@ -356,6 +356,7 @@ class _Headers:
 
     def __enter__(self) -> _Headers:
         if self._path is not None:
+            # No cache or a damaged one: the headers are read again.
             with contextlib.suppress(OSError, ValueError, TypeError):
                 stored = dict(json.loads(self._path.read_text(encoding="utf-8")))
                 self._known = {path: header for path, header in stored.items() if _is_header(header)}
@@ -366,7 +367,7 @@ class _Headers:
         if self._path is None or not self._is_changed:
             return
         partial = self._path.with_suffix(f".{os.getpid()}")
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # without a cache all is as right, only slower
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 partial.write_text(json.dumps(self._known), encoding="utf-8")
