@@ -62,9 +62,7 @@ def draw(work: Path, names: list[str], path: Path) -> None:
         series = read_metrics(work / "runs" / name)
         for panel, metric in zip(panels, metrics, strict=True):
             if series.get(metric):
-                panel.plot(
-                    *zip(*series[metric], strict=True), marker="." if metric != "train/loss" else "", label=name
-                )
+                panel.plot(*zip(*series[metric], strict=True), marker="." if metric != "train/loss" else "", label=name)
     for panel, title in zip(panels, (*COLUMNS, "training loss (on its own songs)"), strict=True):
         panel.set_title(title)
         panel.grid(alpha=0.3)
