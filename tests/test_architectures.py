@@ -28,6 +28,7 @@ from dttnet.errors import ModelError
 from dttnet.nn.bsrnn import TAC, Attention
 from dttnet.nn.build import build_network
 from dttnet.nn.cost import count_macs, count_parameters, gmac_per_second
+from dttnet.nn.dual_path import DualPath
 from dttnet.runtime.onnx import OnnxNetwork, read_card
 from dttnet.separator import Separator
 from dttnet.training.checkpoint import load_network
@@ -46,6 +47,18 @@ TINY: dict[str, tuple[NetworkConfig, Transform]] = {
     ),
     "dttnet, gru": (
         DTTNetConfig(n_bins=64, growth=8, convs_per_block=1, bottleneck_factor=2, n_dual_path_layers=1, rnn="gru"),
+        Transform(n_fft=256, hop=64, n_bins=64),
+    ),
+    "dttnet, attention": (
+        DTTNetConfig(
+            n_bins=64, growth=8, convs_per_block=1, bottleneck_factor=2, n_dual_path_layers=1, rnn="attention"
+        ),
+        Transform(n_fft=256, hop=64, n_bins=64),
+    ),
+    "dttnet, convolution": (
+        DTTNetConfig(
+            n_bins=64, growth=8, convs_per_block=1, bottleneck_factor=2, n_dual_path_layers=1, rnn="convolution"
+        ),
         Transform(n_fft=256, hop=64, n_bins=64),
     ),
     "tfc_tdf_unet_v3": (
@@ -429,6 +442,13 @@ def test_multiply_accumulates_are_those_counted_by_hand() -> None:
     attention = Attention(4, 5, n_heads=2, n_attention_channels=3)
     projections = 7 * 5 * (2 * (4 * 3 + 4 * 3 + 4 * 2) + 4 * 4)
     assert count_macs(attention, torch.zeros(1, 5, 7, 4)) == projections + 2 * 7 * 7 * 5 * (3 + 2)
+
+    # Heads of 2 channels at 2 * 2 * 6 * 5 positions: queries, keys, values and output, a perceptron of 8, and products
+    # with 6 frames and with 5 bins. In a chunk of 18 frames each frame sees three times as many.
+    path = DualPath(4, n_layers=1, n_heads=2, path="attention")
+    layers = 2 * 120 * (4 * 2 * 2 + 2 * 2 * 8)
+    assert count_macs(path, torch.zeros(2, 4, 6, 5)) == layers + 2 * 120 * 2 * (6 + 5)
+    assert count_macs(path, torch.zeros(2, 4, 6, 5), n_frames=18) == layers + 2 * 120 * 2 * (18 + 5)
 
 
 def test_a_network_counted_by_hand() -> None:

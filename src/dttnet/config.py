@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal, Self
 from dttnet.errors import ModelError
 
 RNNType = Literal["lstm", "gru"]
+PathType = Literal["lstm", "gru", "attention", "convolution"]
 NormType = Literal["batch", "group", "instance"]
 ActivationType = Literal["gelu", "relu"]
 BandScheme = Literal["vocals", "bass", "drums", "joint"]
@@ -154,7 +155,7 @@ class DTTNetConfig(_NetworkConfig):
         bottleneck_factor: The TDF goes from F to F / factor and back; None is one F to F layer.
         n_dual_path_layers: RNN pairs along time and frequency in the latent part (the paper's L).
         n_heads: Heads that share the weights of the RNNs (the paper's H).
-        rnn: Kind of the bidirectional RNN.
+        rnn: Kind of the bidirectional RNN, or what stands in its place.
         norm: Normalisation behind convolutions and linear layers.
         n_subbands: The F axis is cut into this many parts, stacked as channels (TFC-TDF UNet v3).
         band_widths: Bins of each band from 0 Hz up, for bands of different resolution; empty is one for all.
@@ -177,7 +178,7 @@ class DTTNetConfig(_NetworkConfig):
     bottleneck_factor: int | None = 8
     n_dual_path_layers: int = 4
     n_heads: int = 2
-    rnn: RNNType = "lstm"
+    rnn: PathType = "lstm"
     norm: NormType = "batch"
     n_subbands: int = 1
     band_widths: tuple[int, ...] = ()

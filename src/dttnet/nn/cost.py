@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from dttnet.config import NetworkCard
 from dttnet.nn.bsrnn import Attention
+from dttnet.nn.dual_path import AttentionUnit, DualPath
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -43,12 +44,14 @@ def count_macs(network: nn.Module, x: Tensor, *, n_frames: int | None = None) ->
         n_frames: Frames that attention sees, where that is not T: what the T frames cost in a chunk of so many.
     """
     total = 0
+    # Frames of a chunk, for one of x.
+    ratio = (n_frames or x.shape[2]) / x.shape[2]
 
     def add(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         nonlocal total
-        total += _macs(module, inputs[0], output, n_frames or x.shape[2])
+        total += _macs(module, inputs[0], output, ratio)
 
-    counted = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.LSTM, nn.GRU, Attention)
+    counted = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.LSTM, nn.GRU, Attention, DualPath)
     hooks = [module.register_forward_hook(add) for module in network.modules() if isinstance(module, counted)]
     was_training = network.training
     network.eval()
@@ -62,8 +65,8 @@ def count_macs(network: nn.Module, x: Tensor, *, n_frames: int | None = None) ->
     return total
 
 
-def _macs(module: nn.Module, x: Tensor, y: Any, n_frames: int) -> int:
-    """Of one layer that made `y` of `x`."""
+def _macs(module: nn.Module, x: Tensor, y: Any, ratio: float) -> int:
+    """Of one layer that made `y` of `x`, where attention along time sees `ratio` times the frames."""
     match module:
         case nn.ConvTranspose2d():
             # The weight is (C_in, C_out, ...): every element that goes in meets all of the rest.
@@ -75,6 +78,11 @@ def _macs(module: nn.Module, x: Tensor, y: Any, n_frames: int) -> int:
         case nn.LSTM() | nn.GRU():
             return math.prod(x.shape[:2]) * sum(weight.numel() for weight in module.parameters() if weight.ndim == 2)
         case Attention():
-            return math.prod(x.shape[:3]) * n_frames * module.n_attended
+            return round(math.prod(x.shape[:3]) * x.shape[2] * ratio * module.n_attended)
+        case DualPath():
+            # Its layers are counted by themselves; here is what its attention multiplies.
+            along_time = sum(isinstance(unit, AttentionUnit) for unit in module.along_time)
+            along_frequency = sum(isinstance(unit, AttentionUnit) for unit in module.along_frequency)
+            return round(2 * x.numel() * (along_time * x.shape[2] * ratio + along_frequency * x.shape[3]))
         case _:
             raise NotImplementedError(type(module))

@@ -65,7 +65,7 @@ class DTTNet(nn.Module):
         self.down = nn.ModuleList(down(n) for n in channels)
         self.latent = block(config.latent_channels, config.n_scales)
         self.dual_path = DualPath(
-            config.latent_channels, n_layers=config.n_dual_path_layers, n_heads=config.n_heads, rnn=config.rnn
+            config.latent_channels, n_layers=config.n_dual_path_layers, n_heads=config.n_heads, path=config.rnn
         )
         self.up = nn.ModuleList(up(n) for n in reversed(channels))
         self.decoder = nn.ModuleList(block(n, scale) for scale, n in reversed(list(enumerate(channels))))
