@@ -1,0 +1,80 @@
+"""How the estimates of a model are best made to add up to the song: uSDR of each way, per stem.
+
+    python benchmarks/combining.py SONGS [--model NAME] [--split test]
+
+SONGS is a folder that `dttnet data check` reads. The ways differ in who gets what the estimates together lack of the
+mixture. Printed is a Markdown table: the mean over all tracks, in dB.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dttnet import Separator, consistency
+from dttnet.dataset import STEMS, Track, load_dataset
+from dttnet.metrics import usdr
+
+Float = NDArray[np.float32]
+Way = Callable[[Float, Float], None]
+"""Like `consistency.project`: estimates (B, S, 2C, T, F), changed in place, and the mixture (B, 2C, T, F)."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("songs", type=Path)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--model", default="small")
+    args = parser.parse_args()
+    separator = Separator(args.model)
+    tracks = [track for track in load_dataset(args.songs).tracks if track.split == args.split]
+    print("| what is missing becomes | " + " | ".join(separator.stems) + " | mean |")
+    print("|---|" + "---:|" * (len(separator.stems) + 1))
+    for name, way in ways(separator.stems).items():
+        with patch("dttnet.separator.project", way):
+            scores = np.nanmean([score(separator, track) for track in tracks], axis=0)
+        print(f"| {name} | " + " | ".join(f"{value:.2f}" for value in (*scores, scores.mean())) + " |", flush=True)
+
+
+def ways(stems: tuple[str, ...]) -> dict[str, Way]:
+    """By name."""
+
+    def weighted(weigh: Callable[[Float], Float]) -> Way:
+        def way(estimates: Float, mixture: Float) -> None:
+            missing = mixture - estimates.sum(axis=1)
+            weights = weigh(estimates)
+            weights /= weights.sum(axis=1, keepdims=True)
+            estimates += weights * missing[:, np.newaxis]
+
+        return way
+
+    def energy(estimates: Float) -> Float:
+        """(B, S, 2C, T, F), the same for the real and the imaginary part of a bin."""
+        parts = estimates.reshape(*estimates.shape[:2], -1, 2, *estimates.shape[3:])
+        both = np.square(parts).sum(axis=3, keepdims=True).repeat(2, axis=3)
+        return both.reshape(estimates.shape) + np.float32(1e-12)
+
+    is_other = np.array([stem == "other" for stem in stems], np.float32).reshape(1, -1, 1, 1, 1)
+    return {
+        "every stem's, in equal shares": consistency.project,
+        "other's": weighted(lambda _: is_other.copy()),
+        "every stem's, by its magnitude": weighted(lambda estimates: np.sqrt(energy(estimates))),
+        "every stem's, by its energy": weighted(energy),
+        "nobody's (but other's, in the end)": lambda estimates, mixture: None,  # noqa: ARG005
+    }
+
+
+def score(separator: Separator, track: Track) -> list[float]:
+    rate = track.sample_rate
+    audio = {stem: track.read(stem, 0, track.n_samples, sample_rate=rate) for stem in (*STEMS, "mixture")}
+    estimates = separator.separate(audio["mixture"], rate)
+    return [usdr(audio[stem], estimates[stem]) if audio[stem].any() else float("nan") for stem in separator.stems]
+
+
+if __name__ == "__main__":
+    main()
