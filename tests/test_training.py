@@ -21,17 +21,20 @@ import torch
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 
 from conftest import noise
-from dttnet.config import NetworkCard
+from dttnet.config import DTTNetConfig, NetworkCard, Transform, network_config
+from dttnet.consistency import project
 from dttnet.dataset import STEMS
 from dttnet.errors import AudioError, DttnetError, ModelError, UsageError
+from dttnet.nn.build import build_network
 from dttnet.runtime.onnx import read_card
 from dttnet.separator import Separator
 from dttnet.training.curve import read_metrics
 from dttnet.training.data import Examples
 from dttnet.training.distributed import SyncBatchNorm
 from dttnet.training.experiment import load_experiment, read_experiment
+from dttnet.training.narrow import narrow
 from dttnet.training.release import release
-from dttnet.training.start import find_checkpoint, find_start, read_checkpoint
+from dttnet.training.start import Start, find_checkpoint, find_start, read_checkpoint
 from dttnet.training.task import Task, level_db, rate_share
 from dttnet.training.trainer import FitReport, Root, fit
 
@@ -343,6 +346,53 @@ def test_fine_tuning_starts_from_the_model(tmp_path: Path, train: Callable[..., 
         for name in trained:
             # A step of size 1e-30 is none.
             assert torch.equal(after.state[name], before[name]), name
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        DTTNetConfig(n_bins=64, n_stems=4, growth=4, n_scales=1, n_subbands=2, mask=True, spectrum_skip=True),
+        DTTNetConfig(n_bins=64, n_stems=4, growth=4, n_scales=1, band_widths=(16, 48), band_folds=(1, 3), mask=True),
+    ],
+    ids=["sub-bands", "bands"],
+)
+def test_some_stems_of_a_network_of_masks_stay_what_users_get_of_them(network: DTTNetConfig) -> None:
+    torch.manual_seed(0)
+    joint = build_network(network).eval()
+    card = NetworkCard(
+        stems=STEMS,
+        transform=Transform(n_fft=256, hop=64, n_bins=64),
+        n_frames=16,
+        frame_multiple=2,
+        hyperparameters=network.to_dict(),
+        licence="",
+        training_data="",
+    )
+    start = Start(name="joint", card=card, state=joint.state_dict())
+    mixture = torch.randn(2, 4, 16, 64)
+    with torch.no_grad():
+        estimates = joint(mixture)
+        made_to_add_up = estimates.numpy().copy()
+        project(made_to_add_up, mixture.numpy())
+        for adds_up, expected in ((True, made_to_add_up), (False, estimates.numpy())):
+            part = narrow(start, ["bass", "vocals"], adds_up=adds_up)
+            assert part.card.stems == ("bass", "vocals")
+            network_of_two = build_network(network_config(dict(part.card.hyperparameters))).eval()
+            part.load_into(network_of_two)
+            # Sums of float32 in another order.
+            np.testing.assert_allclose(network_of_two(mixture), expected[:, [2, 0]], atol=1e-5)
+
+
+def test_fine_tuning_may_specialise_in_one_stem(tmp_path: Path, train: Callable[..., FitReport]) -> None:
+    train("first", "steps=1", "network.mask=true")
+    (tmp_path / "tiny.yaml").write_text("steps: 1\nn_frames: 16\nhardware: {n_workers: 0, accelerator: cpu}\n")
+    train("vocals", "stems=[vocals]", start=str(tmp_path / "first"))
+    checkpoint = read_checkpoint(tmp_path / "vocals" / "checkpoints" / "last.ckpt")
+    assert checkpoint.card.stems == ("vocals",)
+    assert not checkpoint.experiment.loss.consistent
+    assert release(tmp_path / "vocals", tmp_path / "model").card.stems == ("vocals",)
+    with pytest.raises(UsageError, match="first gives vocals, drums, bass, other: it has no piano to start from"):
+        train("piano", "stems=[vocals,piano]", start=str(tmp_path / "first"))
 
 
 def test_another_network_cannot_start_from_it(tmp_path: Path, train: Callable[..., FitReport]) -> None:

@@ -29,6 +29,7 @@ from dttnet.training.data import Examples
 from dttnet.training.distributed import SyncBatchNorm
 from dttnet.training.experiment import PRECISIONS, Experiment, differences, read_experiment
 from dttnet.training.loader import Order, ResumableLoader
+from dttnet.training.narrow import narrow
 from dttnet.training.start import CHECKPOINTS, LAST, Start, read_checkpoint
 from dttnet.training.task import Task
 
@@ -113,6 +114,9 @@ def fit(
         torch.set_num_threads(experiment.hardware.threads)
     network = build_network(config)
     if start is not None:
+        if set(experiment.stems) <= set(start.card.stems) and experiment.stems != list(start.card.stems):
+            adds_up = set(start.card.stems) == set(experiment.mixture_stems)
+            start = narrow(start, experiment.stems, adds_up=adds_up)
         start.load_into(network)
     if experiment.hardware.compile:
         network.compile()
@@ -182,11 +186,17 @@ def _complete(experiment: Experiment, start: Start | None) -> Experiment:
         card = start.card
         follows = ("n_bins", "n_stems")
         network = {name: value for name, value in card.hyperparameters.items() if name not in follows}
+        stems = experiment.stems or list(card.stems)
+        unknown = [stem for stem in stems if stem not in card.stems]
+        if unknown:
+            raise UsageError(
+                f"{start.name} gives {', '.join(card.stems)}: it has no {', '.join(unknown)} to start from"
+            )
         # Users get the stems of a model that gives all of them made to add up: learn for that.
-        adds_up = set(card.stems) == set(experiment.mixture_stems)
+        adds_up = set(stems) == set(experiment.mixture_stems)
         experiment = replace(
             experiment,
-            stems=list(card.stems),
+            stems=stems,
             transform=card.transform.to_dict(),
             network=network,
             loss=replace(experiment.loss, consistent=adds_up),
