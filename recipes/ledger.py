@@ -39,18 +39,13 @@ def costs(work: Path, names: list[str]) -> list[str]:
 
 
 def scores(work: Path, names: list[str], where: str) -> list[str]:
-    """uSDR of each name, and of the mixture."""
+    """uSDR of each name."""
     lines = ["| | " + " | ".join(COLUMNS) + " |", "|---" + "|---:" * len(COLUMNS) + "|"]
-    methods = {}
     for name in names:
         summary = json.loads((work / "scores" / f"{name}-{where}" / "summary.json").read_text(encoding="utf-8"))
-        methods = summary["methods"]
-        lines.append(row(name, methods["estimates"]["usdr"]))
-    return [*lines, row("the mixture", methods["mixture"]["usdr"])]
-
-
-def row(name: str, values: dict[str, float]) -> str:
-    return f"| {name} | " + " | ".join(f"{values[column]:.2f}" for column in COLUMNS) + " |"
+        values = summary["methods"]["estimates"]["usdr"]
+        lines.append(f"| {name} | " + " | ".join(f"{values[column]:.2f}" for column in COLUMNS) + " |")
+    return lines
 
 
 def draw(work: Path, names: list[str], path: Path) -> None:
