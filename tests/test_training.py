@@ -331,6 +331,18 @@ def test_a_released_model_separates_and_says_what_it_is(
     np.testing.assert_allclose(sum(stems.values()), mix, atol=1e-6)
 
 
+def test_the_bare_estimates_of_masks_that_learned_to_add_up_add_up(
+    tmp_path: Path, train: Callable[..., FitReport]
+) -> None:
+    train("run", "network.mask=true")
+    release(tmp_path / "run", tmp_path / "model")
+    mix = noise(44100, peak=0.5).T.astype(np.float32)
+    bare, made = (Separator(str(tmp_path / "model"), adds_up=adds_up).separate(mix, 44100) for adds_up in (False, True))
+    for stem in STEMS[:3]:  # "other" has what is above the network's band only where all is made to add up
+        # Weights of float32, and a network's sums.
+        np.testing.assert_allclose(bare[stem], made[stem], atol=1e-5)
+
+
 def test_fine_tuning_starts_from_the_model(tmp_path: Path, train: Callable[..., FitReport]) -> None:
     train("first")
     released = release(tmp_path / "first", tmp_path / "model")

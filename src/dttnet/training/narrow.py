@@ -52,7 +52,7 @@ def _take(
     for name, tensor in state.items():
         if not name.startswith(_LAST):
             continue
-        rows = tensor.unflatten(0, (config.n_stems, 2 * config.n_audio_channels, -1))  # (S, C, n, ...)
+        rows = tensor.reshape(config.n_stems, 2 * config.n_audio_channels, -1, *tensor.shape[1:])  # (S, C, n, ...)
         if adds_up:
             rows = rows - rows.mean(0, keepdim=True)
             if name.endswith("bias"):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dttnet.config import NetworkCard
+from dttnet.config import DTTNetConfig, NetworkCard
 from dttnet.files import whole_file
 from dttnet.nn.build import build_network
 from dttnet.training.experiment import Experiment
 from dttnet.training.export import ParityReport, export
-from dttnet.training.start import RunCheckpoint, find_checkpoint, read_checkpoint
+from dttnet.training.narrow import narrow
+from dttnet.training.start import RunCheckpoint, Start, find_checkpoint, read_checkpoint
 
 UNSTATED = "not stated: ask whoever gave you the file"
 
@@ -48,8 +49,13 @@ def release(
         ModelError: There is no checkpoint, or the exported network does not compute what the trained one does.
     """
     checkpoint = read_checkpoint(find_checkpoint(run, which=which))
-    network = build_network(checkpoint.experiment.network_config)
-    network.load_state_dict(checkpoint.state)
+    config = checkpoint.experiment.network_config
+    start = Start(name=str(checkpoint.path), card=checkpoint.card, state=checkpoint.state)
+    if checkpoint.experiment.loss.consistent and isinstance(config, DTTNetConfig) and config.mask:
+        # Such estimates mean nothing until they are made to add up: here by the network itself, at no cost.
+        start = narrow(start, checkpoint.card.stems, adds_up=True)
+    network = build_network(config)
+    start.load_into(network)
     card = replace(
         checkpoint.card,
         licence=licence or UNSTATED,
