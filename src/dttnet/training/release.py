@@ -34,6 +34,7 @@ def release(
     which: str = "best",
     licence: str = "",
     training_data: str = "",
+    quality: str = "",
     half_weights: bool = False,
 ) -> Release:
     """Export a checkpoint into the model `folder`, as `STEMS.onnx` and `STEMS.md`.
@@ -43,6 +44,7 @@ def release(
         which: "best" or "last" checkpoint of the run.
         licence: Of the weights.
         training_data: In words, in place of what the run knows.
+        quality: In words, in place of the run's validation scores.
         half_weights: See `export`.
 
     Raises:
@@ -60,7 +62,7 @@ def release(
         checkpoint.card,
         licence=licence or UNSTATED,
         training_data=training_data or checkpoint.card.training_data,
-        quality=_quality(checkpoint),
+        quality=quality or _quality(checkpoint),
         source=f"dttnet train, {checkpoint.step} steps",
     )
     path = folder / f"{'-'.join(card.stems)}.onnx"
