@@ -134,6 +134,24 @@ def test_multi_resolution_adds_the_spectra_of_every_resolution() -> None:
         assert spectral == pytest.approx((2 / torch.pi) ** 0.5, rel=0.05)
 
 
+def test_decibels_count_every_example_alike_down_to_what_is_inaudible() -> None:
+    stems = noise(1, 2, 2, N_SAMPLES)
+    estimates = stems + 0.1 * noise(1, 2, 2, N_SAMPLES, seed=1)
+    config = LossConfig(kind="decibels")
+    loss = loss_of(config, estimates, stems)
+    # Errors 23 dB below the energy of both stems, which is 30 dB above the threshold: 7 dB, and log10(1 + x) for
+    # log10(x). Noise of 16000 samples has an energy known to a per cent.
+    assert float(loss) == pytest.approx(10 * np.log10(1 + 10**0.7), abs=0.1)
+    # Of the energy 1e-5 is added, 1e-3 of these.
+    assert float(loss_of(config, 0.1 * estimates, 0.1 * stems)) == pytest.approx(float(loss), rel=1e-3)
+    assert float(loss_of(config, 1e-4 * estimates, 1e-4 * stems)) < 0.05  # 20 dB below the threshold
+    # A silent stem is measured by what sounds beside it.
+    silent = stems * torch.tensor([1.0, 0.0])[:, None, None]
+    leaking = silent + 0.1 * noise(1, 2, 2, N_SAMPLES, seed=1)
+    # Half the energy is gone: the errors are 3 dB more of it.
+    assert float(loss_of(config, leaking, silent)) == pytest.approx(10 * np.log10(1 + 10), abs=0.1)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from dttnet.errors import UsageError
 from dttnet.training.transform import SpectralTransform
 
+# Energy per sample of 50 dB below full scale: in examples below it errors need not get smaller with the stems.
+_QUIET = 1e-5
+
 
 @dataclass
 class LossConfig:
@@ -24,7 +27,7 @@ class LossConfig:
 
     Attributes:
         kind: "l1" (DTTNet, arXiv 2309.08684, section 4.2), "l1_spectrum" (BSRNN, arXiv 2209.15174, section III-C),
-            "quantile_mse" (TFC-TDF UNet v3, arXiv 2306.09382, section 3) or "multi_resolution".
+            "quantile_mse" (TFC-TDF UNet v3, arXiv 2306.09382, section 3), "multi_resolution" or "decibels".
         consistent: Move the estimates before the loss as the runtime does (mixture consistency); needs a network that
             gives all stems of the mixture.
         stem_weights: One per stem; empty is equal weights. Not for "quantile_mse".
@@ -32,6 +35,7 @@ class LossConfig:
         quantile: For "quantile_mse": elements with a higher error are left out.
         per: For "quantile_mse", what an element is: an "item" of the batch (a stem of an example) or a "frame".
         window_sizes: For "multi_resolution", in samples.
+        best_db: For "decibels": so much better than silence is as good as perfect.
     """
 
     kind: str = "l1"
@@ -41,6 +45,7 @@ class LossConfig:
     quantile: float = 0.93
     per: str = "frame"
     window_sizes: list[int] = field(default_factory=lambda: [4096, 2048, 1024, 512, 256])
+    best_db: float = 30.0
 
     def __post_init__(self) -> None:
         _require(self.kind in LOSSES, f"loss.kind is {self.kind!r}: give one of {', '.join(LOSSES)}")
@@ -154,11 +159,27 @@ class MultiResolution(L1):
         return total
 
 
+class Decibels(L1):
+    """Mean error in dB, so that a quiet example counts as a loud one does, as it does in the scores.
+
+    The negative thresholded signal-to-noise ratio of Wisdom et al. (arXiv 2006.12701, section 3.1), moved to be 0 for a
+    perfect estimate: 10 log10(1 + error / threshold). The threshold is `best_db` below the energy of all the stems of
+    the example together, so that it also holds for a stem that is silent.
+    """
+
+    def forward(self, packed: Tensor, estimates: Tensor, stems: Tensor) -> Tensor:  # noqa: ARG002  # the protocol
+        errors = (estimates - stems).square().mean((2, 3))  # (B, S)
+        energies = stems.square().mean((2, 3)).sum(1, keepdim=True)
+        thresholds = (energies + _QUIET) * 10 ** (-self.config.best_db / 10)
+        return self.mean(10 * torch.log10(1 + errors / thresholds).unsqueeze(2))
+
+
 LOSSES: dict[str, type[L1]] = {
     "l1": L1,
     "l1_spectrum": L1Spectrum,
     "quantile_mse": QuantileMSE,
     "multi_resolution": MultiResolution,
+    "decibels": Decibels,
 }
 
 
