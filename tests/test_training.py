@@ -21,18 +21,18 @@ import torch
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 
 from conftest import noise
-from dttnet.config import DTTNetConfig, NetworkCard, Transform, network_config
+from dttnet.config import DTTNetConfig, NetworkCard, NetworkConfig, Transform, network_config
 from dttnet.consistency import project
 from dttnet.dataset import STEMS
 from dttnet.errors import AudioError, DttnetError, ModelError, UsageError
 from dttnet.nn.build import build_network
 from dttnet.runtime.onnx import read_card
 from dttnet.separator import Separator
+from dttnet.training.adapt import repeat_bins, take_stems
 from dttnet.training.curve import read_metrics
 from dttnet.training.data import Examples
 from dttnet.training.distributed import SyncBatchNorm
 from dttnet.training.experiment import load_experiment, read_experiment
-from dttnet.training.narrow import narrow
 from dttnet.training.release import release
 from dttnet.training.start import Start, find_checkpoint, find_start, read_checkpoint
 from dttnet.training.task import Task, level_db, rate_share
@@ -360,6 +360,20 @@ def test_fine_tuning_starts_from_the_model(tmp_path: Path, train: Callable[..., 
             assert torch.equal(after.state[name], before[name]), name
 
 
+def joint_start(config: NetworkConfig) -> Start:
+    torch.manual_seed(0)
+    card = NetworkCard(
+        stems=STEMS[: config.n_stems],
+        transform=Transform(n_fft=512, hop=128, n_bins=config.n_bins),
+        n_frames=16,
+        frame_multiple=2,
+        hyperparameters=config.to_dict(),
+        licence="",
+        training_data="",
+    )
+    return Start(name="joint", card=card, state=build_network(config).state_dict())
+
+
 @pytest.mark.parametrize(
     "network",
     [
@@ -369,30 +383,51 @@ def test_fine_tuning_starts_from_the_model(tmp_path: Path, train: Callable[..., 
     ids=["sub-bands", "bands"],
 )
 def test_some_stems_of_a_network_of_masks_stay_what_users_get_of_them(network: DTTNetConfig) -> None:
-    torch.manual_seed(0)
+    start = joint_start(network)
     joint = build_network(network).eval()
-    card = NetworkCard(
-        stems=STEMS,
-        transform=Transform(n_fft=256, hop=64, n_bins=64),
-        n_frames=16,
-        frame_multiple=2,
-        hyperparameters=network.to_dict(),
-        licence="",
-        training_data="",
-    )
-    start = Start(name="joint", card=card, state=joint.state_dict())
+    start.load_into(joint)
     mixture = torch.randn(2, 4, 16, 64)
     with torch.no_grad():
         estimates = joint(mixture)
         made_to_add_up = estimates.numpy().copy()
         project(made_to_add_up, mixture.numpy())
         for adds_up, expected in ((True, made_to_add_up), (False, estimates.numpy())):
-            part = narrow(start, ["bass", "vocals"], adds_up=adds_up)
+            part = take_stems(start, ["bass", "vocals"], adds_up=adds_up)
             assert part.card.stems == ("bass", "vocals")
             network_of_two = build_network(network_config(dict(part.card.hyperparameters))).eval()
             part.load_into(network_of_two)
             # Sums of float32 in another order.
             np.testing.assert_allclose(network_of_two(mixture), expected[:, [2, 0]], atol=1e-5)
+
+
+def test_a_network_for_more_bins_treats_each_part_as_the_lowest() -> None:
+    config = DTTNetConfig(n_bins=32, growth=4, n_scales=1, convs_per_block=1, n_dual_path_layers=1, n_heads=1)
+    start = joint_start(config)
+    more = repeat_bins(start, 96)
+    assert (more.card.transform.n_bins, more.card.hyperparameters["n_bins"]) == (96, 96)
+    narrow, wide = (build_network(network_config(dict(one.card.hyperparameters))).eval() for one in (start, more))
+    start.load_into(narrow)
+    more.load_into(wide)
+    x = torch.randn(1, 4, 8, 32)
+    with torch.no_grad():
+        expected = narrow.encoder[0].tdf(x)
+        found = wide.encoder[0].tdf(x.repeat(1, 1, 1, 3))
+    # Sums of float32 in another order.
+    torch.testing.assert_close(found, expected.repeat(1, 1, 1, 3), atol=1e-6, rtol=0)
+    assert torch.equal(more.state["encoder.0.tfc_in.0.0.weight"], start.state["encoder.0.tfc_in.0.0.weight"])
+    bands = joint_start(DTTNetConfig(n_bins=32, growth=4, n_scales=1, band_widths=(8, 24), band_folds=(1, 3)))
+    for refused, n_bins in ((start, 80), (bands, 64)):
+        with pytest.raises(UsageError, match=f"joint sees 32 bins, the configuration has {n_bins}"):
+            repeat_bins(refused, n_bins)
+
+
+def test_training_goes_on_with_more_bins(tmp_path: Path, train: Callable[..., FitReport]) -> None:
+    train("low", "steps=1", "transform.n_bins=32", "network.bottleneck_factor=4")
+    train("all", "optimizer.rate=1e-30", "steps=1", "network.bottleneck_factor=4", start=str(tmp_path / "low"))
+    low, full = (read_checkpoint(tmp_path / run / "checkpoints" / "last.ckpt").state for run in ("low", "all"))
+    name = "encoder.0.tdf.0.0.weight"
+    # A step of size 1e-30 is none to weights, but moves zeros.
+    torch.testing.assert_close(full[name], torch.block_diag(*[low[name]] * 4), atol=1e-29, rtol=0)
 
 
 def test_fine_tuning_may_specialise_in_one_stem(tmp_path: Path, train: Callable[..., FitReport]) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from dttnet.config import DTTNetConfig, NetworkCard
 from dttnet.files import whole_file
 from dttnet.nn.build import build_network
+from dttnet.training.adapt import take_stems
 from dttnet.training.experiment import Experiment
 from dttnet.training.export import ParityReport, export
-from dttnet.training.narrow import narrow
 from dttnet.training.start import RunCheckpoint, Start, find_checkpoint, read_checkpoint
 
 UNSTATED = "not stated: ask whoever gave you the file"
@@ -55,7 +55,7 @@ def release(
     start = Start(name=str(checkpoint.path), card=checkpoint.card, state=checkpoint.state)
     if checkpoint.experiment.loss.consistent and isinstance(config, DTTNetConfig) and config.mask:
         # Such estimates mean nothing until they are made to add up: here by the network itself, at no cost.
-        start = narrow(start, checkpoint.card.stems, adds_up=True)
+        start = take_stems(start, checkpoint.card.stems, adds_up=True)
     network = build_network(config)
     start.load_into(network)
     card = replace(

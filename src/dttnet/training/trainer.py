@@ -23,13 +23,13 @@ from dttnet.dataset import Dataset, Track, load_dataset
 from dttnet.errors import DeviceError, UsageError
 from dttnet.files import whole_file
 from dttnet.nn.build import build_network
+from dttnet.training.adapt import repeat_bins, take_stems
 from dttnet.training.callbacks import Guard, LastCheckpoint, MovingAverage, Pictures, Report, Stopped
 from dttnet.training.curve import LOGS, draw_curve, folder_of_start
 from dttnet.training.data import Examples
 from dttnet.training.distributed import SyncBatchNorm
 from dttnet.training.experiment import PRECISIONS, Experiment, differences, read_experiment
 from dttnet.training.loader import Order, ResumableLoader
-from dttnet.training.narrow import narrow
 from dttnet.training.start import CHECKPOINTS, LAST, Start, read_checkpoint
 from dttnet.training.task import Task
 
@@ -114,10 +114,7 @@ def fit(
         torch.set_num_threads(experiment.hardware.threads)
     network = build_network(config)
     if start is not None:
-        if set(experiment.stems) <= set(start.card.stems) and experiment.stems != list(start.card.stems):
-            adds_up = set(start.card.stems) == set(experiment.mixture_stems)
-            start = narrow(start, experiment.stems, adds_up=adds_up)
-        start.load_into(network)
+        _adapt(start, experiment).load_into(network)
     if experiment.hardware.compile:
         network.compile()
     card = NetworkCard(
@@ -204,6 +201,17 @@ def _complete(experiment: Experiment, start: Start | None) -> Experiment:
     # A run shorter than the interval is validated at its end.
     every = min(experiment.validation.every, experiment.steps)
     return replace(experiment, validation=replace(experiment.validation, every=every))
+
+
+def _adapt(start: Start, experiment: Experiment) -> Start:
+    """The start, with the stems and bins of the experiment where they can be made of its own."""
+    stems = experiment.stems
+    if set(stems) <= set(start.card.stems) and stems != list(start.card.stems):
+        start = take_stems(start, stems, adds_up=set(start.card.stems) == set(experiment.mixture_stems))
+    n_bins = experiment.transform_config.n_bins
+    if n_bins > start.card.transform.n_bins:
+        start = repeat_bins(start, n_bins)
+    return start
 
 
 def _validation_tracks(datasets: Sequence[tuple[Dataset, float]], experiment: Experiment) -> list[Track]:
