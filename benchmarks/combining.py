@@ -65,7 +65,7 @@ def ways(stems: tuple[str, ...]) -> dict[str, Way]:
         "other's": weighted(lambda _: is_other.copy()),
         "every stem's, by its magnitude": weighted(lambda estimates: np.sqrt(energy(estimates))),
         "every stem's, by its energy": weighted(energy),
-        "nobody's (but other's, in the end)": lambda estimates, mixture: None,  # noqa: ARG005
+        "nobody's (but other's, in the end)": lambda _estimates, _mixture: None,
     }
 
 

@@ -20,11 +20,9 @@ from onnx import GraphProto, TensorProto, numpy_helper
 
 from dttnet import Separator, store
 from dttnet.audio import read_excerpt, read_info
-from dttnet.training.graph import halve_weights
+from dttnet.training.graph import MIN_VALUES, halve_weights
 
 Float = NDArray[np.float32]
-_LEAST = 1000
-"""Values of a tensor that is worth storing otherwise, as in `halve_weights`."""
 
 
 def main() -> None:
@@ -59,7 +57,7 @@ def to_whole_numbers(graph: GraphProto) -> None:
     """Round weights to what 8 bits and a scale per output channel can hold."""
     transposed = {node.input[1] for node in graph.node if node.op_type == "ConvTranspose"}
     for tensor in graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _LEAST:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < MIN_VALUES:
             continue
         values = numpy_helper.to_array(tensor)
         # The tensors are torch's: (out, in, ...), but for transposed convolutions, and RNNs with a direction first.

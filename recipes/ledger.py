@@ -11,13 +11,13 @@ import argparse
 import json
 from pathlib import Path
 
-import yaml
 from matplotlib.figure import Figure
 
 from dttnet import store
 from dttnet.dataset import STEMS
 from dttnet.runtime.onnx import read_card
 from dttnet.training.curve import read_metrics
+from dttnet.training.experiment import read_experiment
 
 COLUMNS = (*STEMS, "mean")
 SCORED = {"test": "Test song", "unseen": "Validation songs"}
@@ -29,10 +29,11 @@ def costs(work: Path, names: list[str]) -> list[str]:
     for name in names:
         (file,) = store.find(str(work / "models" / name)).files
         card = read_card(file)
-        config = yaml.safe_load((work / "runs" / name / "config.yaml").read_text(encoding="utf-8"))
+        config = work / "runs" / name / "config.yaml"
+        description = read_experiment(config.read_text(encoding="utf-8"), str(config)).description
         step, loss = read_metrics(work / "runs" / name)["train/loss"][-1]
         lines.append(
-            f"| {name} | {config['description']} | {card.gmac_per_second:.2f} | {card.n_parameters / 1e6:.2f} M "
+            f"| {name} | {description} | {card.gmac_per_second:.2f} | {card.n_parameters / 1e6:.2f} M "
             f"| {step} | {loss:.4f} |"
         )
     return lines

@@ -472,7 +472,7 @@ _WRITE = 16384
 """Samples that are given to a codec at a time."""
 
 
-def lossy(x: Float, *, format: Codec, level: float) -> Float:  # noqa: A002
+def lossy(x: Float, *, format: Codec, level: float) -> Float:  # noqa: A002  # the field's word
     """x after a codec of variable bit rate.
 
     The codecs' own delay is gone: MP3 in Ogg's place has a LAME tag and Ogg counts its samples, so that the decoder

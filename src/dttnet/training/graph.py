@@ -18,6 +18,8 @@ from onnx import GraphProto, TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 _HALF = ".fp16"
+MIN_VALUES = 1000
+"""Of a tensor that is worth storing in fewer bits than float32."""
 _DIRECTIONS = ("", "_reverse")
 _TORCH_PARTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 # Where ONNX has the gates that torch has in the order i f g o (LSTM) and r z n (GRU).
@@ -48,10 +50,10 @@ def name_weights(graph: GraphProto, network: nn.Module) -> None:
 
 
 def halve_weights(graph: GraphProto) -> None:
-    """Store float32 initializers of a thousand values and more as float16, behind a Cast that loading folds away."""
+    """Store float32 initializers of `MIN_VALUES` values and more as float16, behind a Cast that loading folds away."""
     casts = []
     for tensor in list(graph.initializer):
-        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < 1000:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < MIN_VALUES:
             continue
         name = tensor.name
         values = numpy_helper.to_array(tensor).astype(np.float16)

@@ -35,7 +35,7 @@ class LossConfig:
         quantile: For "quantile_mse": elements with a higher error are left out.
         per: For "quantile_mse", what an element is: an "item" of the batch (a stem of an example) or a "frame".
         window_sizes: For "multi_resolution", in samples.
-        best_db: For "decibels": so much better than silence is as good as perfect.
+        best_db: For "decibels": errors so far below the energy of all stems together are as good as none.
     """
 
     kind: str = "l1"
