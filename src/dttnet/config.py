@@ -164,6 +164,10 @@ class DTTNetConfig(_NetworkConfig):
         mask: The output is a complex mask on the input instead of the spectrum itself, and the network
             is fed the spectrum with its magnitudes raised to the power `compression`.
         compression: See `mask`; 1 is none.
+        masks_add_up: The masks of the stems are made to add up to one, each by an equal share of what is missing,
+            before they are limited.
+        mask_limit: The largest magnitude of a mask; 0 is no limit. Without one, masks of several stems that add up can
+            grow without bounds against each other in single bins.
     """
 
     architecture: ClassVar[str] = "dttnet"
@@ -186,6 +190,8 @@ class DTTNetConfig(_NetworkConfig):
     spectrum_skip: bool = False
     mask: bool = False
     compression: float = 1.0
+    masks_add_up: bool = False
+    mask_limit: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -214,6 +220,11 @@ class DTTNetConfig(_NetworkConfig):
                 f"least {least} are left, is {self.bottleneck_factor}",
             )
         _require(0 < self.compression <= 1, f"compression must be in (0, 1], is {self.compression}")
+        _require(self.mask_limit >= 0, f"mask_limit must be at least 0 (no limit), is {self.mask_limit}")
+        _require(
+            self.mask or not (self.masks_add_up or self.mask_limit),
+            "masks_add_up and mask_limit are of networks with mask=true, mask is false",
+        )
 
     def _check_bands(self) -> None:
         widths, folds = self.band_widths, self.band_folds

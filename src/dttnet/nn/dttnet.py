@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dttnet.config import DTTNetConfig
 from dttnet.nn.bands import BandsIn, BandsOut, fold_bands
 from dttnet.nn.dual_path import DualPath
-from dttnet.nn.mask import apply_mask
+from dttnet.nn.mask import add_up, apply_mask, limit
 from dttnet.nn.tfc_tdf import TFCTDF, ConvUnit, join_subbands, norm_layer, split_subbands
 
 
@@ -87,7 +87,13 @@ class DTTNet(nn.Module):
             features = [torch.cat(pair, 1) for pair in zip(features, parts, strict=True)]
         x = join_subbands(self.last(*features), self.config.n_subbands)
         x = x.reshape(x.shape[0], self.config.n_stems, -1, x.shape[2], x.shape[3])
-        return apply_mask(x, mixture) if self.config.mask else x
+        if not self.config.mask:
+            return x
+        if self.config.masks_add_up:
+            x = add_up(x)
+        if self.config.mask_limit:
+            x = limit(x, self.config.mask_limit)
+        return apply_mask(x, mixture)
 
     def _split(self, spectrum: Tensor) -> list[Tensor]:
         """(B, C, T, F) -> what each band's layers see, (B, C * n, T, F / n)."""

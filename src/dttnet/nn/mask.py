@@ -6,6 +6,22 @@ import torch
 from torch import Tensor
 
 
+def add_up(masks: Tensor) -> Tensor:
+    """Packed masks (B, S, C, T, F) whose sum over the stems is one, a real number: each takes an equal share of the rest."""
+    missing = -masks.mean(1, keepdim=True)
+    # One belongs to the real channels alone.
+    share = torch.tensor([1.0, 0.0], dtype=masks.dtype, device=masks.device) / masks.shape[1]
+    return masks + missing + share.repeat(masks.shape[2] // 2)[:, None, None]
+
+
+def limit(masks: Tensor, largest: float) -> Tensor:
+    """Packed masks (B, S, C, T, F) with no magnitude above `largest`; phases stay."""
+    squared = masks.square()
+    power = squared[:, :, 0::2] + squared[:, :, 1::2]
+    scale = (power / largest**2).clamp(min=1).rsqrt()
+    return masks * scale.repeat_interleave(2, 2)
+
+
 def apply_mask(mask: Tensor, x: Tensor) -> Tensor:
     """Complex product of a packed mask (B, S, C, T, F) and a packed spectrum (B, C, T, F)."""
     real, imag = x[:, None, 0::2], x[:, None, 1::2]

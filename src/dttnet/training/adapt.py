@@ -25,8 +25,8 @@ def take_stems(start: Start, stems: Sequence[str], *, adds_up: bool) -> Start:
         start: A DTTNet.
         stems: Some of its stems.
         adds_up: Its estimates are made to add up to the mixture, each by an equal share of what is missing. A network
-            of masks takes that into its last layer, which is linear, and then gives exactly the same for the stems
-            that are left. One that gives spectra has to learn it.
+            of masks takes that into its last layer, which is linear, and then gives the same for the stems that are
+            left: exactly, but where masks are limited. One that gives spectra has to learn it.
 
     Raises:
         UsageError: It is another architecture.
@@ -50,7 +50,8 @@ def take_stems(start: Start, stems: Sequence[str], *, adds_up: bool) -> Start:
                 # Masks that add up to one: a real number, so it belongs to the real channels.
                 rows[:, 0::2] += 1 / config.n_stems
         state[name] = torch.flatten(rows[positions], 0, 2)
-    card = replace(start.card, stems=tuple(stems), hyperparameters=replace(config, n_stems=len(positions)).to_dict())
+    taken = replace(config, n_stems=len(positions), masks_add_up=False)
+    card = replace(start.card, stems=tuple(stems), hyperparameters=taken.to_dict())
     return Start(name=start.name, card=card, state=state)
 
 

@@ -220,6 +220,11 @@ class Experiment:
             self.n_frames % config.frame_multiple == 0,
             f"n_frames is {self.n_frames}: this network needs a multiple of {config.frame_multiple}",
         )
+        _require(
+            not getattr(config, "masks_add_up", False) or set(self.stems) == set(self.mixture_stems),
+            f"network.masks_add_up makes the stems add up to the mixture, but {', '.join(self.stems)} are not all of it "
+            f"({', '.join(self.mixture_stems)}): set network.masks_add_up=false",
+        )
         return config
 
     @property

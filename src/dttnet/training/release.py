@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dttnet.config import DTTNetConfig, NetworkCard
+from dttnet.config import DTTNetConfig, NetworkCard, network_config
 from dttnet.files import whole_file
 from dttnet.nn.build import build_network
 from dttnet.training.adapt import take_stems
@@ -56,10 +56,10 @@ def release(
     if checkpoint.experiment.loss.consistent and isinstance(config, DTTNetConfig) and config.mask:
         # Such estimates mean nothing until they are made to add up: here by the network itself, at no cost.
         start = take_stems(start, checkpoint.card.stems, adds_up=True)
-    network = build_network(config)
+    network = build_network(network_config(dict(start.card.hyperparameters)))
     start.load_into(network)
     card = replace(
-        checkpoint.card,
+        start.card,
         licence=licence or UNSTATED,
         training_data=training_data or checkpoint.card.training_data,
         quality=quality or _quality(checkpoint),

@@ -191,6 +191,8 @@ def _complete(experiment: Experiment, start: Start | None) -> Experiment:
             )
         # Users get the stems of a model that gives all of them made to add up: learn for that.
         adds_up = set(stems) == set(experiment.mixture_stems)
+        if not adds_up:
+            network.pop("masks_add_up", None)
         experiment = replace(
             experiment,
             stems=stems,
