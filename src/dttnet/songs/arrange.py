@@ -24,7 +24,7 @@ from dttnet.songs.vocals import render_vocals
 
 _PLAYERS = {"drums": render_drums, "bass": render_bass, "other": render_other, "vocals": render_vocals}
 
-_ALBUM_SHARE = 0.1
+_ALBUM_SHARE = 0.15
 """Of songs that are excerpts of the album: the only real music there is, and little of it."""
 
 

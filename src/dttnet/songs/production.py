@@ -44,7 +44,7 @@ class _Manner:
         pump: Share of songs in which the kick pushes everything else down.
     """
 
-    levels_db: Mapping[str, float] = field(default_factory=lambda: {"bass": -3.5, "other": 0.5, "vocals": 0.5})
+    levels_db: Mapping[str, float] = field(default_factory=lambda: {"bass": -3.5, "other": 0.5, "vocals": 1.5})
     loudness: tuple[float, float] = (-17.0, -9.0)
     drive: float = 1.0
     wet: float = 1.0
@@ -52,14 +52,14 @@ class _Manner:
 
 
 _BAND = _Manner()
-_LOUD = _Manner({"bass": -4.5, "other": 1.5, "vocals": -0.5}, (-13.0, -8.0), drive=1.6, wet=0.7)
-_QUIET = _Manner({"bass": -3.0, "other": 1.5, "vocals": 4.0}, (-23.0, -12.0), drive=0.5, wet=1.2)
-_ISLAND = _Manner({"bass": -0.5, "other": -1.0, "vocals": 0.5}, (-18.0, -10.0), drive=0.8, wet=1.2)
-_GROOVE = _Manner({"bass": -2.5, "other": 0.0, "vocals": 1.0}, (-18.0, -10.0), drive=0.8)
-_POP = _Manner({"bass": -3.5, "other": 0.0, "vocals": 2.0}, (-15.0, -8.0), pump=0.15)
-_BEATS = _Manner({"bass": -2.0, "other": -2.0, "vocals": 2.0}, (-14.0, -8.0), wet=0.7, pump=0.2)
-_DANCE = _Manner({"bass": -3.0, "other": -1.5, "vocals": -1.5}, (-13.0, -8.0), wet=1.1, pump=0.65)
-_CALM = _Manner({"bass": -1.0, "other": 4.0, "vocals": 3.0}, (-23.0, -13.0), drive=0.5, wet=2.0)
+_LOUD = _Manner({"bass": -4.5, "other": 1.5, "vocals": 0.5}, (-13.0, -8.0), drive=1.6, wet=0.7)
+_QUIET = _Manner({"bass": -3.0, "other": 1.5, "vocals": 5.0}, (-23.0, -12.0), drive=0.5, wet=1.2)
+_ISLAND = _Manner({"bass": -0.5, "other": -1.0, "vocals": 1.5}, (-18.0, -10.0), drive=0.8, wet=1.2)
+_GROOVE = _Manner({"bass": -2.5, "other": 0.0, "vocals": 2.0}, (-18.0, -10.0), drive=0.8)
+_POP = _Manner({"bass": -3.5, "other": 0.0, "vocals": 3.0}, (-15.0, -8.0), pump=0.15)
+_BEATS = _Manner({"bass": -2.0, "other": -2.0, "vocals": 3.0}, (-14.0, -8.0), wet=0.7, pump=0.2)
+_DANCE = _Manner({"bass": -3.0, "other": -1.5, "vocals": -0.5}, (-13.0, -8.0), wet=1.1, pump=0.65)
+_CALM = _Manner({"bass": -1.0, "other": 4.0, "vocals": 4.0}, (-23.0, -13.0), drive=0.5, wet=2.0)
 
 _MANNERS = {
     "hard rock": _LOUD,

@@ -51,8 +51,8 @@ from dttnet.songs.voices import TOP_HZ, Bank, bank_of, fundamental, top_hz, with
 _TUNED = {"trap": 0.5, "hip hop": 0.25, "house": 0.25, "techno": 0.2, "synth pop": 0.2, "pop": 0.12, "disco": 0.08}
 """Share of songs whose voices are tuned by a machine."""
 
-_ALBUM_SHARE = 0.06
-_PLAIN_SHARE = 0.06
+_ALBUM_SHARE = 0.25
+_PLAIN_SHARE = 0.25
 """Of songs that take phrases of the album's singers, and of recordings as they are."""
 
 
