@@ -110,6 +110,10 @@ def test_what_is_not_known_is_an_error(override: str, message: str) -> None:
         ("stems=[]", "stems is empty"),
         ("n_frames=255", "n_frames is 255: this network needs a multiple of 4"),
         ("loss.consistent=true", "loss.consistent makes the stems add up to the mixture, but vocals are not all of it"),
+        (
+            "network.masks_add_up=true",
+            "network: masks_add_up and mask_limit are of networks with mask=true, mask is false",
+        ),
     ],
 )
 def test_a_network_that_cannot_be_is_an_error(override: str, message: str) -> None:

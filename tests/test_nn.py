@@ -15,6 +15,7 @@ from dttnet.config import DTTNetConfig, NetworkCard, Transform, network_config
 from dttnet.errors import ModelError
 from dttnet.nn.bands import fold_bands, unfold
 from dttnet.nn.dttnet import DTTNet
+from dttnet.nn.mask import add_up, limit
 from dttnet.nn.tfc_tdf import join_subbands, split_subbands
 from dttnet.runtime.onnx import OnnxNetwork, read_card
 from dttnet.separator import Separator
@@ -119,6 +120,7 @@ VARIANTS = {
     "joint, in sub-bands": {"n_stems": 4, "n_subbands": 2, "spectrum_skip": True},
     "mask": {"n_stems": 2, "mask": True, "compression": 0.3},
     "bands": {"n_stems": 4, "band_widths": (8, 24, 32), "band_folds": (1, 3, 4), "spectrum_skip": True, "mask": True},
+    "limited masks": {"n_stems": 4, "mask": True, "masks_add_up": True, "mask_limit": 0.3},
     "bands, without the spectrum": {"n_stems": 2, "band_widths": (32, 32), "band_folds": (1, 2)},
 }
 
@@ -193,6 +195,41 @@ def test_a_network_that_does_not_survive_the_export_leaves_no_file(
     with pytest.raises(ModelError, match="differs"):
         export(reference_network(reference.TINY), made, tmp_path / "broken.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_masks_add_up_to_one_and_to_nothing_imaginary() -> None:
+    masks = torch.randn(2, 3, 4, 5, 6)
+    total = add_up(masks).sum(1)
+    # Sums of float32.
+    torch.testing.assert_close(total[:, 0::2], torch.ones(2, 2, 5, 6), atol=1e-6, rtol=0)
+    torch.testing.assert_close(total[:, 1::2], torch.zeros(2, 2, 5, 6), atol=1e-6, rtol=0)
+    # Nobody gets more of what is missing than the others.
+    moved = add_up(masks) - masks
+    torch.testing.assert_close(moved, moved[:, :1].expand_as(moved), atol=1e-6, rtol=0)
+
+
+def test_a_limit_holds_the_magnitude_of_masks_and_leaves_phases_and_small_ones() -> None:
+    masks = torch.tensor([3.0, -4.0, 0.3, 0.4]).reshape(1, 1, 4, 1, 1)
+    expected = torch.tensor([1.2, -1.6, 0.3, 0.4])
+    torch.testing.assert_close(limit(masks, 2).flatten(), expected, atol=1e-6, rtol=0)
+    zeros = torch.zeros(1, 1, 2, 1, 1, requires_grad=True)
+    limit(zeros, 2).sum().backward()
+    assert zeros.grad is not None
+    assert torch.equal(zeros.grad, torch.ones_like(zeros))
+
+
+def test_limited_estimates_stay_within_the_mixture() -> None:
+    torch.manual_seed(0)
+    config = DTTNetConfig(n_bins=32, n_stems=2, growth=4, n_scales=1, mask=True, masks_add_up=True, mask_limit=0.5)
+    mixture = torch.randn(1, 4, 8, 32)
+    with torch.no_grad():
+        estimates = DTTNet(config).eval()(mixture)
+
+    def magnitude(x: torch.Tensor) -> torch.Tensor:
+        return (x[..., 0::2, :, :].square() + x[..., 1::2, :, :].square()).sqrt()
+
+    # Rounding of the squares.
+    assert (magnitude(estimates) <= 0.5 * magnitude(mixture)[:, None] + 1e-6).all()
 
 
 def test_subbands_are_stacked_channel_by_channel_and_join_again() -> None:

@@ -7,11 +7,10 @@ from torch import Tensor
 
 
 def add_up(masks: Tensor) -> Tensor:
-    """Packed masks (B, S, C, T, F) whose sum over the stems is one, a real number: each takes an equal share of the rest."""
-    missing = -masks.mean(1, keepdim=True)
+    """Packed masks (B, S, C, T, F), moved by equal shares so that their sum over the stems is one, a real number."""
     # One belongs to the real channels alone.
-    share = torch.tensor([1.0, 0.0], dtype=masks.dtype, device=masks.device) / masks.shape[1]
-    return masks + missing + share.repeat(masks.shape[2] // 2)[:, None, None]
+    one = torch.tensor([1.0, 0.0], dtype=masks.dtype, device=masks.device).repeat(masks.shape[2] // 2)[:, None, None]
+    return masks + one / masks.shape[1] - masks.mean(1, keepdim=True)
 
 
 def limit(masks: Tensor, largest: float) -> Tensor:

@@ -222,8 +222,8 @@ class Experiment:
         )
         _require(
             not getattr(config, "masks_add_up", False) or set(self.stems) == set(self.mixture_stems),
-            f"network.masks_add_up makes the stems add up to the mixture, but {', '.join(self.stems)} are not all of it "
-            f"({', '.join(self.mixture_stems)}): set network.masks_add_up=false",
+            f"network.masks_add_up makes the stems add up to the mixture, but {', '.join(self.stems)} are not all of "
+            f"it ({', '.join(self.mixture_stems)}): set network.masks_add_up=false",
         )
         return config
 

@@ -53,7 +53,11 @@ def release(
     checkpoint = read_checkpoint(find_checkpoint(run, which=which))
     config = checkpoint.experiment.network_config
     start = Start(name=str(checkpoint.path), card=checkpoint.card, state=checkpoint.state)
-    if checkpoint.experiment.loss.consistent and isinstance(config, DTTNetConfig) and config.mask:
+    if (
+        isinstance(config, DTTNetConfig)
+        and config.mask
+        and (checkpoint.experiment.loss.consistent or config.masks_add_up)
+    ):
         # Such estimates mean nothing until they are made to add up: here by the network itself, at no cost.
         start = take_stems(start, checkpoint.card.stems, adds_up=True)
     network = build_network(network_config(dict(start.card.hyperparameters)))
