@@ -166,8 +166,8 @@ class DTTNetConfig(_NetworkConfig):
         compression: See `mask`; 1 is none.
         masks_add_up: The masks of the stems are made to add up to one, each by an equal share of what is missing,
             before they are limited.
-        mask_limit: The largest magnitude of a mask; 0 is no limit. Without one, masks of several stems that add up can
-            grow without bounds against each other in single bins.
+        mask_limit: The largest magnitude of a mask, but for training; 0 is no limit. Without one, masks of several
+            stems that add up can grow without bounds against each other in bins unlike those of training.
     """
 
     architecture: ClassVar[str] = "dttnet"

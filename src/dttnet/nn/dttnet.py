@@ -91,7 +91,7 @@ class DTTNet(nn.Module):
             return x
         if self.config.masks_add_up:
             x = add_up(x)
-        if self.config.mask_limit:
+        if self.config.mask_limit and not self.training:  # a limit stops the gradients of what is beyond it
             x = limit(x, self.config.mask_limit)
         return apply_mask(x, mixture)
 
