@@ -112,7 +112,7 @@ def test_what_is_not_known_is_an_error(override: str, message: str) -> None:
         ("loss.consistent=true", "loss.consistent makes the stems add up to the mixture, but vocals are not all of it"),
         (
             "network.masks_add_up=true",
-            "network: masks_add_up and mask_limit are of networks with mask=true, mask is false",
+            "network: model configuration: masks_add_up and mask_limit are of networks with mask=true, mask is false",
         ),
     ],
 )
