@@ -53,7 +53,7 @@ class EagerNetwork:
     def __init__(self, path: Path, threads: int) -> None:
         import torch
 
-        from dttnet.training.checkpoint import load_network
+        from dttnet.runtime.torch import load_network
 
         torch.set_num_threads(threads)
         self._network, self.card = load_network(path)

@@ -20,7 +20,7 @@ from onnx import GraphProto, TensorProto, numpy_helper
 
 from dttnet import Separator, store
 from dttnet.audio import read_excerpt, read_info
-from dttnet.training.graph import MIN_VALUES, halve_weights
+from dttnet.nn.graph import MIN_VALUES, halve_weights
 
 Float = NDArray[np.float32]
 

@@ -30,8 +30,8 @@ from dttnet.nn.build import build_network
 from dttnet.nn.cost import count_macs, count_parameters, gmac_per_second
 from dttnet.nn.dual_path import DualPath
 from dttnet.runtime.onnx import OnnxNetwork, read_card
+from dttnet.runtime.torch import load_network
 from dttnet.separator import Separator
-from dttnet.training.checkpoint import load_network
 from dttnet.training.conversion import load_reference
 from dttnet.training.export import export
 from dttnet.training.importers.bsrnn import BSRNN

@@ -112,6 +112,7 @@ def test_songs_are_separated_to_the_default_layout(
         "status": "done",
         "model": "four",
         "model_sha256": hashlib.sha256(four_stems.read_bytes()).hexdigest(),
+        "engine": "onnxruntime",
         "device": "cpu",
         "outputs": outputs,
         "duration_s": 1.0,
@@ -368,8 +369,8 @@ def test_wrong_usage_exits_with_2_before_any_work(
         (["-n", "nonsense"], "model 'nonsense': neither a model of this package"),
         (["-n", "a.wav"], "a.wav: not a model that onnxruntime can load"),
         (["-n", "."], "model '.': there is no .onnx file in ."),
-        (["-d", "nonsense"], "device 'nonsense' is not known; this installation of onnxruntime has: "),
-        (["-d", "coreml"], "device 'coreml' is not available; this installation of onnxruntime has: "),
+        (["-d", "nonsense"], "onnxruntime on nonsense: there is no device 'nonsense' that it can use, only "),
+        (["-d", "coreml"], "onnxruntime on coreml: there is no device 'coreml' that it can use, only "),
     ],
 )
 def test_what_the_machine_lacks_exits_with_3(

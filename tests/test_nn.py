@@ -18,8 +18,8 @@ from dttnet.nn.dttnet import DTTNet
 from dttnet.nn.mask import add_up, limit
 from dttnet.nn.tfc_tdf import join_subbands, split_subbands
 from dttnet.runtime.onnx import OnnxNetwork, read_card
+from dttnet.runtime.torch import load_network
 from dttnet.separator import Separator
-from dttnet.training.checkpoint import load_network
 from dttnet.training.export import export
 from dttnet.training.importers import rename
 from dttnet.training.importers.dttnet import _NAMES

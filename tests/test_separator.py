@@ -270,8 +270,11 @@ def test_blocks_must_agree_in_channels(four_stems: Path) -> None:
         ({"batch_size": 0}, UsageError, "batch_size"),
         ({"chunk_frames": 3}, UsageError, "give at least"),
         ({"chunk_edges": "zeros"}, UsageError, "chunk_edges"),
-        ({"device": "abacus"}, DeviceError, "'abacus' is not known"),
-        ({"device": "cuda"}, DeviceError, "'cuda' is not available"),
+        ({"device": "abacus"}, DeviceError, "there is no device 'abacus' that it can use"),
+        ({"device": "cuda"}, DeviceError, "there is no device 'cuda' that it can use"),
+        ({"engine": "abacus"}, UsageError, "engine is 'abacus': give auto, onnxruntime, openvino, torch"),
+        ({"precision": "int3"}, UsageError, "precision is 'int3': give float32, bfloat16, float16"),
+        ({"engine": "onnxruntime", "precision": "bfloat16"}, DeviceError, "it computes in float32, not in bfloat16"),
     ],
 )
 def test_impossible_options_are_refused(

@@ -54,7 +54,9 @@ main.add_command(export)
 @click.option("--float32", "depth", flag_value="float32", help="32-bit floating point samples: never clip.")
 @click.option("--mp3-bitrate", type=int, default=320, show_default=True, help="In kbit/s.")
 @click.option("--overlap", type=float, default=None, help="Of chunks, 0 to 0.9.  [default: 0.1]")
+@click.option("--engine", default="auto", show_default=True, help="onnxruntime, openvino, torch.")
 @click.option("-d", "--device", default="auto", show_default=True, help="auto, cpu, cuda, ...")
+@click.option("--precision", default="float32", show_default=True, help="Of the arithmetic: also bfloat16, float16.")
 @click.option("--threads", type=int, default=None, help="Of the CPU.  [default: all physical cores]")
 @click.option("--raw", is_flag=True, help="The networks' bare estimates: they need not add up to the song.")
 @click.option("--skip-existing", is_flag=True, help="Leave out songs whose files are all there.")
@@ -73,7 +75,9 @@ def separate(
     depth: Any,
     mp3_bitrate: int,
     overlap: float | None,
+    engine: str,
     device: str,
+    precision: str,
     threads: int | None,
     raw: bool,
     skip_existing: bool,
@@ -105,7 +109,9 @@ def separate(
         stems=wanted,
         complement=complement,
         adds_up=not raw,
+        engine=engine,
         device=device,
+        precision=precision,
         threads=threads,
         overlap=DEFAULT_OVERLAP if overlap is None else overlap,
     )
@@ -117,6 +123,8 @@ def separate(
         stems=separator.stems,
         ext=format_,
     )
+    for warning in separator.warnings:
+        click.echo(f"dttnet: warning: {warning}; goes on with {separator.engine} on {separator.device}", err=True)
     with _terminating():
         failed = _run(planned, separator, encoding, skip_existing=skip_existing, as_json=as_json)
     if failed:
@@ -128,7 +136,8 @@ def separate(
 def _run(planned: list[Job], separator: Separator, encoding: Encoding, *, skip_existing: bool, as_json: bool) -> int:
     """Work through the songs; return how many failed."""
     failed = 0
-    facts = {"model": separator.model.name, "model_sha256": separator.model.sha256, "device": separator.device}
+    facts = {"model": separator.model.name, "model_sha256": separator.model.sha256}
+    facts |= {"engine": separator.engine, "device": separator.device}
     for number, job in enumerate(planned, 1):
         record: dict[str, Any] = {"input": str(job.source), "status": "done", **facts}
         title = f"[{number}/{len(planned)}] {job.source}"
@@ -173,7 +182,8 @@ def _print_result(title: str, record: dict[str, Any]) -> None:
     folder = Path(next(iter(record["outputs"].values()))).parent
     stems = ", ".join(record["outputs"])
     speed = 1 / record["real_time_factor"] if record["real_time_factor"] else float("inf")
-    click.echo(f"{title}: {stems} in {folder} ({record['seconds']:.1f} s, {speed:.0f} x real time)", err=True)
+    where = f"{record['engine']} on {record['device']}"
+    click.echo(f"{title}: {stems} in {folder} ({record['seconds']:.1f} s, {speed:.0f} x real time, {where})", err=True)
     for warning in record["warnings"]:
         click.echo(f"dttnet: warning: {warning}", err=True)
 

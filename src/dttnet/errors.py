@@ -5,6 +5,7 @@
     ├── AudioError             this input or output cannot be done                exit code 1
     ├── ModelError             a model is missing, broken or does not fit         exit code 3
     └── DeviceError            a device, an engine or a package is not there      exit code 3
+        ├── OutOfMemoryError   a device has too little memory for a batch          exit code 3
         └── MissingExtraError  an optional dependency is not installed            exit code 3
 
 Each message names the file or the value, says what is wrong with it and what to do.
@@ -37,6 +38,10 @@ class DeviceError(DttnetError):
     """The machine lacks what was asked for: a device, an engine, a package."""
 
     exit_code = 3
+
+
+class OutOfMemoryError(DeviceError):
+    """A device has too little memory for what it was given: less of it may do."""
 
 
 class MissingExtraError(DeviceError):

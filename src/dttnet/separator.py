@@ -20,9 +20,10 @@ from dttnet.audio import BLOCK, MAX_RATE_HZ, MIN_RATE_HZ, Encoding, Resampler, S
 from dttnet.chunks import Chunk, Chunker, ChunkPlan, OverlapAdd, SampleQueue
 from dttnet.config import NetworkCard, Transform
 from dttnet.consistency import project
-from dttnet.errors import AudioError, ModelError, UsageError
+from dttnet.errors import AudioError, ModelError, OutOfMemoryError, UsageError
 from dttnet.runtime import Network
-from dttnet.runtime.onnx import OnnxNetwork, read_card
+from dttnet.runtime.choice import AUTO, open_networks
+from dttnet.runtime.onnx import read_card
 from dttnet.stft import istft, pack, stft, unpack
 
 Float = NDArray[np.float32]
@@ -77,18 +78,26 @@ class Separator:
         adds_up: The outputs add up to the source: inside the networks' band by mixture consistency (Wisdom et al.
             2019) where all stems are known, above it because "other" or the complement takes the rest. False gives
             the bare estimates.
+        engine: "onnxruntime", "openvino" or "torch", or "auto"; see `dttnet.runtime.choice`.
         device: "auto", "cpu", "cuda", ...; anything but "auto" is used or it is an error.
+        precision: Of the networks' arithmetic: "float32", or "bfloat16" or "float16" where engine and device have it.
         threads: Threads of the CPU engine; None leaves it to the engine.
         overlap: Share of a chunk that the next one repeats, 0 to 0.9.
         chunk_frames: Frames per chunk, None for a good default.
-        batch_size: Chunks per call of a network. More helps only on a GPU, and costs memory.
+        batch_size: Chunks per call of a network. More helps only on a GPU, and costs memory: if that is short, it is
+            halved, and the report says so.
         chunk_edges: What the outer frames of a chunk see: the "neighbours" of the chunk, or its own "reflect"ion, as
             in the reference implementation (whose results are those of overlap 0 and this).
+
+    Attributes:
+        engine: What runs the networks.
+        device: Where.
+        warnings: What "auto" could not start, one sentence each.
 
     Raises:
         UsageError: An argument is out of range.
         ModelError: The model is not there, or lacks a stem.
-        DeviceError: The device is not there.
+        DeviceError: The engine or the device is not there.
     """
 
     def __init__(
@@ -98,7 +107,9 @@ class Separator:
         stems: Sequence[str] | None = None,
         complement: str | None = None,
         adds_up: bool = True,
-        device: str = "auto",
+        engine: str = AUTO,
+        device: str = AUTO,
+        precision: str = "float32",
         threads: int | None = None,
         overlap: float = DEFAULT_OVERLAP,
         chunk_frames: int | None = None,
@@ -121,12 +132,20 @@ class Separator:
         self._adds_up = adds_up
         self._batch_size = batch_size
         self._reflect = chunk_edges == "reflect"
-        self._networks: list[Network] = [
-            OnnxNetwork(self.model.files[index], device=device, threads=threads)
-            if isinstance(model, str)
-            else model[index]
-            for index in self._layout.used
-        ]
+        self._networks: list[Network]
+        self.warnings: tuple[str, ...] = ()
+        if isinstance(model, str):
+            opened = open_networks(
+                [self.model.files[index] for index in self._layout.used],
+                engine=engine,
+                device=device,
+                threads=threads,
+                precision=precision,
+            )
+            self._networks, self.warnings = opened.networks, opened.failed
+        else:
+            self._networks = [model[index] for index in self._layout.used]
+        self.engine = self._networks[0].engine
         self.device = self._networks[0].device
         self.transform = self._layout.transform
         multiple = math.lcm(*(network.card.frame_multiple for network in self._networks))
@@ -249,6 +268,7 @@ class Separator:
             raise UsageError(f"{path}: several of its stems would be written to one file")
         null = 0.0
         n_done = 0
+        batch_size = self._batch_size
         with open_audio(path) as reader, StemWriter(outputs, encoding, reader.info) as writer:
             rate = reader.info.sample_rate
             source = SampleQueue((reader.info.n_channels,))
@@ -274,6 +294,11 @@ class Separator:
             if not n_done:
                 raise AudioError(f"{path}: holds no samples")
             written = writer.finish()
+        warnings = [*reader.warnings, *written.warnings]
+        if self._batch_size < batch_size:
+            warnings.append(
+                f"{self.device} has too little memory for {batch_size} chunks at once: {self._batch_size} from now on"
+            )
         complete = self._adds_up and self._layout.is_complete and written.rounding is not None
         return FileReport(
             outputs=outputs,
@@ -281,8 +306,21 @@ class Separator:
             peak=written.peak,
             gain=written.gain,
             null_db=_db(null * written.gain + (written.rounding or 0.0)) if complete else None,
-            warnings=(*reader.warnings, *written.warnings),
+            warnings=tuple(warnings),
         )
+
+    def _estimate_in_memory(self, audio: Float, start: int) -> Float:
+        """`_estimate`, with smaller batches from now on if the device has too little memory."""
+        n_at_once = len(audio)
+        while True:
+            try:
+                parts = [audio[first : first + n_at_once] for first in range(0, len(audio), n_at_once)]
+                return np.concatenate([self._estimate(part, start) for part in parts])
+            except OutOfMemoryError:
+                if n_at_once == 1:
+                    raise
+                n_at_once = -(-n_at_once // 2)
+                self._batch_size = min(self._batch_size, n_at_once)
 
     def _estimate(self, audio: Float, start: int) -> Float:
         """One call of the networks: chunk inputs (B, 2, core + 2 n_fft) -> tracks (B, K, 2, core)."""
@@ -418,7 +456,7 @@ class _Run:
             pairs = self._to_model.push(pairs)
         for item in self._chunker.push(pairs):
             self._waiting.append(item)
-            if len(self._waiting) == self._separator._batch_size:
+            if len(self._waiting) >= self._separator._batch_size:
                 yield self._emit(self._work())
 
     def flush(self) -> dict[str, Float]:
@@ -449,7 +487,7 @@ class _Run:
             sounding = np.abs(audio).max(axis=(2, 3)) >= _SILENCE
             if sounding.any():
                 first = group[int(np.argmax(sounding.any(axis=1)))][0]
-                tracks[sounding] = self._separator._estimate(audio[sounding], max(first.start, 0))
+                tracks[sounding] = self._separator._estimate_in_memory(audio[sounding], max(first.start, 0))
             done += [self._joined.add(chunk, part) for (chunk, _), part in zip(group, tracks, strict=True)]
         return np.concatenate(done, axis=-1)
 

@@ -20,7 +20,15 @@ class Network(Protocol):
     def card(self) -> NetworkCard: ...
 
     @property
+    def engine(self) -> str: ...
+
+    @property
     def device(self) -> str: ...
+
+    @property
+    def precision(self) -> str:
+        """Of the arithmetic: float32, bfloat16, float16."""
+        ...
 
     def __call__(self, packed: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, 2C, T, F) -> (B, S, 2C, T, F)."""

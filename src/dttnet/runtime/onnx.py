@@ -10,23 +10,22 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from dttnet.config import NetworkCard
-from dttnet.errors import DeviceError, ModelError
+from dttnet.errors import DeviceError, ModelError, OutOfMemoryError
 
 METADATA_KEY = "dttnet"
 
 _PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "rocm": "ROCMExecutionProvider",
     "directml": "DmlExecutionProvider",
     "coreml": "CoreMLExecutionProvider",
+    "cpu": "CPUExecutionProvider",
 }
-_AUTO_ORDER = ("cuda", "rocm", "directml", "cpu")
-"""CoreML is left out of `auto`: it runs only part of these graphs, and slower than the CPU does."""
 
 
-def available_devices() -> list[str]:
-    """The devices this installation of ONNX Runtime was built for."""
+def devices() -> list[str]:
+    """Those that this installation of ONNX Runtime was built for; whether they are there shows when one is used."""
     built_for = ort.get_available_providers()
     return [device for device, provider in _PROVIDERS.items() if provider in built_for]
 
@@ -44,13 +43,20 @@ class OnnxNetwork:
 
     Args:
         path: The file.
-        device: `auto`, `cpu`, `cuda`, `rocm`, `directml` or `coreml`. Any but `auto` is used or it is an error; `auto`
-            takes the first that works.
+        device: One of `devices()`.
         threads: Threads of the CPU provider; None is one per physical core.
+
+    Raises:
+        DeviceError: The device is not there or cannot be started.
+        ModelError: The file cannot be read.
     """
 
-    def __init__(self, path: Path, *, device: str = "auto", threads: int | None = None) -> None:
-        self.device, self._session = _open_on(path, device, threads)
+    engine = "onnxruntime"
+    precision = "float32"
+
+    def __init__(self, path: Path, *, device: str = "cpu", threads: int | None = None) -> None:
+        self.device = device
+        self._session = _open_on(path, device, threads)
         self.card = _card_of(self._session, path)
         self._input = self._session.get_inputs()[0].name
 
@@ -60,41 +66,30 @@ class OnnxNetwork:
             (out,) = self._session.run(None, {self._input: packed})
         except Exception as error:  # onnxruntime's exceptions share no public root
             reason = str(error).splitlines()[0]
-            raise ModelError(f"the network failed on {self.device}, out of memory? ({reason})") from error
+            if any(sign in reason.lower() for sign in _OUT_OF_MEMORY):
+                raise OutOfMemoryError(f"{self.device}: out of memory ({reason})") from error
+            raise ModelError(f"the network failed on {self.device} ({reason})") from error
         result: NDArray[np.float32] = out
         return result
 
 
-def _open_on(path: Path, device: str, threads: int | None) -> tuple[str, ort.InferenceSession]:
+_OUT_OF_MEMORY = ("failed to allocate memory", "out of memory", "bad allocation", "bad_alloc")
+
+
+def _open_on(path: Path, device: str, threads: int | None) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.intra_op_num_threads = threads or 0
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-
-    available = available_devices()
-    if device == "auto":
-        wanted = [name for name in _AUTO_ORDER if name in available]
-    elif device in available:
-        wanted = [device]
-    else:
-        known = f"this installation of onnxruntime has: {', '.join(available)}"
-        if device not in _PROVIDERS:
-            raise DeviceError(f"device {device!r} is not known; {known}")
-        raise DeviceError(f"device {device!r} is not available; {known}")
-    failures = []
-    for name in wanted:
-        provider = _PROVIDERS[name]
-        try:
-            session = _open(path, options, [provider, "CPUExecutionProvider"] if name != "cpu" else [provider])
-        except DeviceError as error:
-            failures.append(f"{name}: {error}")
-            continue
-        if session.get_providers()[0] == provider:
-            return name, session
-        failures.append(f"{name}: onnxruntime could not start it (driver or libraries missing?)")
-    raise DeviceError("; ".join(failures))
+    if device not in devices():
+        raise DeviceError(f"there is no device {device!r} that onnxruntime can use, only {', '.join(devices())}")
+    provider = _PROVIDERS[device]
+    session = _open(path, options, [provider] if device == "cpu" else [provider, _PROVIDERS["cpu"]])
+    if session.get_providers()[0] != provider:
+        raise DeviceError("it could not be started (driver or libraries missing?)")
+    return session
 
 
 def _open(path: Path, options: ort.SessionOptions, providers: list[str]) -> ort.InferenceSession:

@@ -1,13 +1,33 @@
-"""Networks in torch, run by torch: what is being trained separates through the same code as what is shipped."""
+"""Networks in torch, run by torch: on a GPU, and what is being trained separates through the same code as what is
+shipped."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dttnet.config import NetworkCard
+from dttnet.config import NetworkCard, network_config
+from dttnet.errors import DeviceError, ModelError, OutOfMemoryError
+from dttnet.nn.build import build_network
+from dttnet.nn.graph import read_weights
+from dttnet.runtime.onnx import read_card
+
+_PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def devices() -> list[str]:
+    """Those that torch can use here, the fastest first."""
+    found = []
+    if torch.cuda.is_available():
+        found.append("cuda")
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return [*found, "cpu"]
 
 
 class TorchNetwork:
@@ -16,10 +36,14 @@ class TorchNetwork:
     Args:
         network: (B, 2C, T, F) -> (B, S, 2C, T, F); run where its parameters are, in the mode it is in.
         card: What it is.
+        precision: "float32", or "bfloat16" or "float16" where torch holds them good enough (autocast).
     """
 
-    def __init__(self, network: nn.Module, card: NetworkCard) -> None:
+    engine = "torch"
+
+    def __init__(self, network: nn.Module, card: NetworkCard, *, precision: str = "float32") -> None:
         self.card = card
+        self.precision = precision
         self._network = network
 
     @property
@@ -32,8 +56,73 @@ class TorchNetwork:
 
     def __call__(self, packed: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, 2C, T, F) -> (B, S, 2C, T, F)."""
-        with torch.inference_mode():
-            # Not by way of __call__: a compiled network would be compiled again for every length of a last chunk.
-            out = self._network.forward(torch.from_numpy(packed).to(self._where))
-        result: NDArray[np.float32] = out.float().cpu().numpy()
+        where = self._where
+        is_half = self.precision != "float32"
+        try:
+            with (
+                torch.inference_mode(),
+                torch.autocast(where.type, dtype=_PRECISIONS[self.precision] if is_half else None, enabled=is_half),
+            ):
+                # Not by way of __call__: a compiled network would be compiled again for every length of a last chunk.
+                out = self._network.forward(torch.from_numpy(packed).to(where))
+            result: NDArray[np.float32] = out.float().cpu().numpy()
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise OutOfMemoryError(f"{where}: out of memory ({str(error).splitlines()[0]})") from error
         return result
+
+
+def open_network(
+    path: Path, *, device: str = "cpu", threads: int | None = None, precision: str = "float32"
+) -> TorchNetwork:
+    """A network from one of our ONNX files, run by torch.
+
+    Args:
+        path: The file.
+        device: One of `devices()`, or "cuda:1" and the like.
+        threads: Of the CPU, for all of torch; None leaves it to torch.
+        precision: See `TorchNetwork`.
+
+    Raises:
+        DeviceError: The device is not there.
+        ModelError: See `load_network`.
+    """
+    if device.partition(":")[0] not in devices():
+        raise DeviceError(f"there is no device {device!r} that torch can use, only {', '.join(devices())}")
+    network, card = load_network(path)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return TorchNetwork(network.to(device), card, precision=precision)
+
+
+def load_network(path: Path) -> tuple[nn.Module, NetworkCard]:
+    """A network, in evaluation mode, from one of our own ONNX files, with exactly the weights that the file holds.
+
+    Weights stored as float16 are those values in float32.
+
+    Raises:
+        ModelError: The file is not one of ours, or its graph does not have the weights by their names, as in files that
+            were exported by dttnet 0.1.0.
+    """
+    card = read_card(path)
+    if "architecture" not in card.hyperparameters:
+        raise ModelError(
+            f"{path}: does not name its architecture, so it was exported by dttnet 0.1.0 or another program and cannot "
+            "be read back; export or import it again from the checkpoint it was made of"
+        )
+    try:
+        network = build_network(network_config(card.hyperparameters))
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    state = read_weights(onnx.load(path).graph, network)
+    wanted = network.state_dict()
+    # Counters of batches start anew: nothing is computed with them.
+    missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
+    wrong = [name for name, tensor in state.items() if tensor.shape != wanted[name].shape]
+    if missing or wrong:
+        raise ModelError(
+            f"{path}: its graph lacks the weights by name ({len(missing)} are missing and {len(wrong)} of the wrong "
+            f"shape, such as {[*missing, *wrong][0]}); export or import it again from the checkpoint it was made of"
+        )
+    network.load_state_dict(wanted | state)
+    return network.eval(), card

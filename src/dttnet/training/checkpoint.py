@@ -1,4 +1,4 @@
-"""Weights from files: tensors of checkpoints of any origin, and our own ONNX files back in torch.
+"""Weights from files: tensors of checkpoints of any origin.
 
 Nothing in a file is executed: the unpickler makes tensors and plain containers, and an inert stand-in for all else.
 """
@@ -14,49 +14,11 @@ from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 from typing import Any
 
-import onnx
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from dttnet.config import NetworkCard, network_config
 from dttnet.errors import ModelError
-from dttnet.nn.build import build_network
-from dttnet.runtime.onnx import read_card
-from dttnet.training.graph import read_weights
-
-
-def load_network(path: Path) -> tuple[nn.Module, NetworkCard]:
-    """A network, in evaluation mode, from one of our own ONNX files, with exactly the weights that the file holds.
-
-    Weights stored as float16 are those values in float32.
-
-    Raises:
-        ModelError: The file is not one of ours, or its graph does not have the weights by their names, as in files that
-            were exported by dttnet 0.1.0.
-    """
-    card = read_card(path)
-    if "architecture" not in card.hyperparameters:
-        raise ModelError(
-            f"{path}: does not name its architecture, so it was exported by dttnet 0.1.0 or another program and cannot "
-            "be read back; export or import it again from the checkpoint it was made of"
-        )
-    try:
-        network = build_network(network_config(card.hyperparameters))
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from error
-    state = read_weights(onnx.load(path).graph, network)
-    wanted = network.state_dict()
-    # Counters of batches start anew: nothing is computed with them.
-    missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
-    wrong = [name for name, tensor in state.items() if tensor.shape != wanted[name].shape]
-    if missing or wrong:
-        raise ModelError(
-            f"{path}: its graph lacks the weights by name ({len(missing)} are missing and {len(wrong)} of the wrong "
-            f"shape, such as {[*missing, *wrong][0]}); export or import it again from the checkpoint it was made of"
-        )
-    network.load_state_dict(wanted | state)
-    return network.eval(), card
 
 
 def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -19,9 +19,9 @@ from dttnet.config import NetworkCard
 from dttnet.errors import ModelError
 from dttnet.files import whole_file
 from dttnet.nn.cost import count_parameters, gmac_per_second
+from dttnet.nn.graph import halve_weights, name_weights
 from dttnet.runtime.onnx import METADATA_KEY, OnnxNetwork
 from dttnet.store import probe_input
-from dttnet.training.graph import halve_weights, name_weights
 
 # float32 rounding through some thirty layers in another order; a wrong weight or axis is off by 1e-1 and more.
 PARITY_TOLERANCE = 1e-4

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dttnet import store
 from dttnet.config import NetworkCard
 from dttnet.errors import ModelError
-from dttnet.training.checkpoint import load_network
+from dttnet.runtime.torch import load_network
 from dttnet.training.experiment import Experiment, read_experiment
 
 CHECKPOINTS = "checkpoints"

@@ -1,0 +1,84 @@
+"""Networks in ONNX files, run by OpenVINO: on Intel's GPUs, and on processors that compute in bfloat16."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from dttnet.errors import DeviceError, ModelError
+from dttnet.runtime.onnx import read_card
+
+_PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+_CAPABILITIES = {"bfloat16": "BF16", "float16": "FP16"}
+
+
+def devices() -> list[str]:
+    """Those that OpenVINO finds here: cpu, gpu, gpu.0, npu, ..."""
+    return [name.lower() for name in openvino.Core().available_devices]
+
+
+def computes_in(precision: str, device: str = "cpu") -> bool:
+    """Whether a device has arithmetic of its own for a precision."""
+    if precision == "float32":
+        return True
+    capabilities = openvino.Core().get_property(device.upper(), "OPTIMIZATION_CAPABILITIES")
+    return _CAPABILITIES[precision] in capabilities
+
+
+class OpenVinoNetwork:
+    """A network from an ONNX file.
+
+    Args:
+        path: The file.
+        device: One of `devices()`.
+        threads: Of the CPU; None leaves it to OpenVINO.
+        precision: "float32", or what the device has arithmetic for: "bfloat16", "float16".
+
+    Raises:
+        DeviceError: The device is not there, or has no such arithmetic.
+        ModelError: The file cannot be read.
+    """
+
+    engine = "openvino"
+
+    def __init__(
+        self, path: Path, *, device: str = "cpu", threads: int | None = None, precision: str = "float32"
+    ) -> None:
+        self.card = read_card(path)
+        self.device = device
+        self.precision = precision
+        core = openvino.Core()
+        if device not in devices():
+            raise DeviceError(f"there is no device {device!r} that OpenVINO can use, only {', '.join(devices())}")
+        if not computes_in(precision, device):
+            raise DeviceError(
+                f"{core.get_property(device.upper(), 'FULL_DEVICE_NAME')} has no {precision} arithmetic: OpenVINO "
+                "would compute in float32 and be no faster; leave the precision out"
+            )
+        # Without the hint a processor with bfloat16 arithmetic takes it unasked.
+        options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _PRECISIONS[precision]}
+        if device == "cpu" and threads is not None:
+            options["INFERENCE_NUM_THREADS"] = threads
+        try:
+            self._compiled = core.compile_model(str(path), device.upper(), options)
+        except RuntimeError as error:
+            raise ModelError(f"{path}: OpenVINO cannot run it on {device} ({_first_line(error)})") from error
+
+    def __call__(self, packed: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, 2C, T, F) -> (B, S, 2C, T, F)."""
+        try:
+            # A request of its own for each call: they may come from several threads.
+            outputs = self._compiled.create_infer_request().infer([packed])
+        except RuntimeError as error:
+            raise ModelError(f"the network failed on {self.device}, out of memory? ({_first_line(error)})") from error
+        result: NDArray[np.float32] = outputs[0].astype(np.float32, copy=False)
+        return result
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

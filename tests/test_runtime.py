@@ -1,0 +1,222 @@
+"""Every engine computes the same; what is asked for is used, or it is an error that says what to do."""
+
+from __future__ import annotations
+
+import importlib.util
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import reference
+from conftest import gain_model
+from dttnet.config import DTTNetConfig, NetworkCard, Transform
+from dttnet.errors import DeviceError, MissingExtraError, OutOfMemoryError, UsageError
+from dttnet.nn.dttnet import DTTNet
+from dttnet.runtime import Network, choice
+from dttnet.runtime.onnx import OnnxNetwork, read_card
+from dttnet.separator import Separator
+from dttnet.training.export import export
+
+# float32 rounding through some twenty layers in another order gives 3e-7; a wrong layer is off by 1e-1.
+TOLERANCE = 1e-5
+
+NETWORKS = {
+    "joint masks in bands": DTTNetConfig(
+        n_bins=64,
+        n_stems=2,
+        growth=8,
+        n_scales=1,
+        n_dual_path_layers=1,
+        band_widths=(16, 48),
+        band_folds=(1, 3),
+        mask=True,
+        masks_add_up=True,
+        mask_limit=1.0,
+        compression=0.3,
+        spectrum_skip=True,
+    ),
+    "the paper's, small": DTTNetConfig(n_bins=64, growth=8, n_scales=2, n_dual_path_layers=2, bottleneck_factor=4),
+}
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = NETWORKS[request.param]
+    torch.manual_seed(0)
+    card = NetworkCard(
+        stems=("vocals", "other")[: config.n_stems],
+        transform=Transform(n_fft=256, hop=64, n_bins=64),
+        n_frames=16,
+        frame_multiple=config.frame_multiple,
+        hyperparameters=config.to_dict(),
+        licence="",
+        training_data="",
+    )
+    path = tmp_path_factory.mktemp("model") / "network.onnx"
+    export(DTTNet(config).eval(), card, path)
+    return path
+
+
+def opened(path: Path, **options: str) -> Network:
+    (network,) = choice.open_networks([path], threads=1, **options).networks  # type: ignore[arg-type]
+    return network
+
+
+def relative_error(y: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    return float(np.linalg.norm(y - expected) / np.linalg.norm(expected))
+
+
+@pytest.mark.parametrize("engine", choice.ENGINES)
+def test_every_engine_computes_the_same_for_any_batch_and_length(model: Path, engine: str) -> None:
+    network = opened(model, engine=engine, device="cpu")
+    assert (network.engine, network.device, network.precision) == (engine, "cpu", "float32")
+    assert network.card == read_card(model)
+    expected = OnnxNetwork(model, threads=1)
+    results = []
+    for batch, n_frames in ((1, 16), (3, 8), (1, 4)):
+        x = reference.noise((batch, 4, n_frames, 64), batch)
+        before = x.copy()
+        y = network(x)
+        assert y.dtype == np.float32
+        assert relative_error(y, expected(x)) <= TOLERANCE
+        np.testing.assert_array_equal(x, before)
+        results.append((y, y.copy()))
+    for y, kept in results:  # no engine may use the memory of a result again
+        np.testing.assert_array_equal(y, kept)
+
+
+@pytest.mark.parametrize("engine", choice.ENGINES)
+def test_an_engine_may_be_called_from_several_threads(model: Path, engine: str) -> None:
+    network = opened(model, engine=engine, device="cpu")
+    inputs = [reference.noise((1, 4, 8, 64), seed) for seed in range(8)]
+    expected = [network(x) for x in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        for y, one in zip(pool.map(network, inputs), expected, strict=True):
+            np.testing.assert_array_equal(y, one)
+
+
+@pytest.mark.parametrize("engine", choice.ENGINES)
+def test_a_song_comes_out_the_same_from_every_engine(model: Path, engine: str) -> None:
+    mix = reference.noise((2, 20000), 5)
+    separator = Separator(str(model), engine=engine, device="cpu", threads=1)
+    assert separator.engine == engine
+    stems = separator.separate(mix, 44100)
+    for stem, samples in Separator(str(model), engine="onnxruntime", threads=1).separate(mix, 44100).items():
+        assert relative_error(stems[stem], samples) <= TOLERANCE
+
+
+def test_half_precision_is_near_float32(model: Path) -> None:
+    x = reference.noise((1, 4, 16, 64), 0)
+    network = opened(model, engine="torch", device="cpu", precision="bfloat16")
+    assert network.precision == "bfloat16"
+    error = relative_error(network(x), OnnxNetwork(model)(x))
+    # Eight bits: 2e-3 per number. Above 0, or nothing was computed in bfloat16.
+    assert 1e-4 < error < 3e-2
+
+
+def test_auto_takes_the_fastest_that_is_there(model: Path) -> None:
+    result = choice.open_networks([model])
+    assert [(network.engine, network.device) for network in result.networks] == [("onnxruntime", "cpu")]
+    assert result.failed == ()
+    assert choice.candidates() == list(choice._ORDER)
+    assert choice.candidates("torch") == [("torch", "cuda"), ("torch", "mps"), ("torch", "cpu")]
+    assert choice.candidates(device="cuda") == [("onnxruntime", "cuda"), ("torch", "cuda")]
+    assert choice.candidates(device="npu") == [(engine, "npu") for engine in choice.ENGINES]
+    assert choice.candidates("torch", "cuda:1") == [("torch", "cuda:1")]
+
+
+def test_auto_says_what_it_could_not_start(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    result = choice.open_networks([model])
+    assert result.networks[0].device == "cpu"
+    (failure,) = result.failed
+    assert failure.startswith("onnxruntime on cuda: ")
+    with pytest.raises(DeviceError, match="onnxruntime on cuda"):
+        choice.open_networks([model], device="cuda")
+
+
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+def test_an_engine_that_is_not_installed_is_an_error_that_says_how(
+    model: Path, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == engine else find(name))
+    with pytest.raises(MissingExtraError, match=rf'pip install "dttnet\[{engine}\]"'):
+        choice.open_networks([model], engine=engine)
+    assert choice.why_not(engine, "cpu") == f'not installed (pip install "dttnet[{engine}]")'
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"engine": "cuda"}, UsageError, "engine is 'cuda': give auto, onnxruntime, openvino, torch"),
+        ({"precision": "int8"}, UsageError, "precision is 'int8': give float32, bfloat16, float16"),
+        ({"engine": "torch", "device": "abacus"}, DeviceError, "torch on abacus: there is no device 'abacus'"),
+        ({"engine": "openvino", "device": "abacus"}, DeviceError, "there is no device 'abacus'"),
+        ({"engine": "onnxruntime", "precision": "float16"}, DeviceError, "it computes in float32, not in float16"),
+    ],
+)
+def test_what_is_not_there_is_an_error(
+    model: Path, options: dict[str, str], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        choice.open_networks([model], **options)  # type: ignore[arg-type]
+
+
+class Small:
+    """A network on a device that has memory for so many chunks at once."""
+
+    engine, device, precision = "test", "tiny", "float32"
+
+    def __init__(self, path: Path, room: int) -> None:
+        self._network = OnnxNetwork(path)
+        self.card = self._network.card
+        self.room = room
+        self.batches: list[int] = []
+
+    def __call__(self, packed: NDArray[np.float32]) -> NDArray[np.float32]:
+        self.batches.append(len(packed))
+        if len(packed) > self.room:
+            raise OutOfMemoryError("tiny: out of memory")
+        return self._network(packed)
+
+
+def test_a_batch_that_does_not_fit_is_halved_once_and_said(tmp_path: Path) -> None:
+    path = gain_model(tmp_path)
+    mix = reference.noise((2, 100000), 0)
+    network = Small(path, room=2)
+    separator = Separator([network], batch_size=8, chunk_frames=32)
+    expected = Separator([OnnxNetwork(path)], batch_size=1, chunk_frames=32).separate(mix, 44100)
+    for stem, samples in separator.separate(mix, 44100).items():
+        # A batch changes no sample of a chunk; sums of float32 may come in another order.
+        np.testing.assert_allclose(samples, expected[stem], atol=1e-6)
+    assert network.batches[:4] == [8, 4, 2, 2]
+    assert max(network.batches[4:]) == 2
+
+
+def test_a_report_says_that_batches_became_smaller(tmp_path: Path, make_audio) -> None:  # type: ignore[no-untyped-def]
+    source = make_audio("a.wav", reference.noise((2, 100000), 0).T * 0.5)
+    separator = Separator([Small(gain_model(tmp_path), room=1)], batch_size=4, chunk_frames=32)
+    report = separator.separate_file(source, tmp_path / "stems")
+    assert report.warnings == ("tiny has too little memory for 4 chunks at once: 1 from now on",)
+    assert separator.separate_file(source, tmp_path / "again").warnings == ()
+
+
+def test_a_single_chunk_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
+    separator = Separator([Small(gain_model(tmp_path), room=0)], batch_size=2)
+    with pytest.raises(OutOfMemoryError):
+        separator.separate(reference.noise((2, 5000), 0), 44100)
+
+
+def test_openvino_does_not_take_a_precision_that_the_device_only_imitates(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dttnet.runtime.openvino.computes_in", lambda precision, _: precision == "float32")
+    with pytest.raises(DeviceError, match="has no bfloat16 arithmetic: OpenVINO would compute in float32"):
+        opened(model, engine="openvino", device="cpu", precision="bfloat16")
