@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dttnet import Separator
+from dttnet import Separator, store
 from dttnet.audio import read_excerpt, read_info
 from dttnet.dataset import STEMS, Track, load_dataset
 
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("songs", type=Path)
     parser.add_argument("--speech", type=Path, help="folder with recordings of speech")
     parser.add_argument("--split", default="test")
-    parser.add_argument("--model", default="small")
+    parser.add_argument("--model", default=store.DEFAULT_MODEL)
     args = parser.parse_args()
     separator = Separator(args.model)
     print("| input | " + " | ".join(separator.stems) + " |")

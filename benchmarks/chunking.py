@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from dttnet import store
 from dttnet.dataset import STEMS
 from dttnet.metrics import usdr
 
@@ -54,7 +55,7 @@ def main() -> None:
         return measure(Path(song), model, start, seconds, int(threads), overlap, int(frames))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("song", type=Path)
-    parser.add_argument("--model", default="small")
+    parser.add_argument("--model", default=store.DEFAULT_MODEL)
     parser.add_argument("--start", type=float, default=120)
     parser.add_argument("--seconds", type=float, default=100)
     parser.add_argument("--threads", type=int, default=2)

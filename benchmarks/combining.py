@@ -16,7 +16,7 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from dttnet import Separator, consistency
+from dttnet import Separator, consistency, store
 from dttnet.dataset import STEMS, Track, load_dataset
 from dttnet.metrics import usdr
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("songs", type=Path)
     parser.add_argument("--split", default="test")
-    parser.add_argument("--model", default="small")
+    parser.add_argument("--model", default=store.DEFAULT_MODEL)
     args = parser.parse_args()
     separator = Separator(args.model)
     tracks = [track for track in load_dataset(args.songs).tracks if track.split == args.split]

@@ -557,7 +557,7 @@ def test_there_are_no_more_workers_than_cpus_for_this_process(monkeypatch: pytes
     assert default_workers(10, has_model=False) == 3
     assert default_workers(2, has_model=False) == 2
     assert default_workers(10, has_model=True) == 1
-    assert with_few_threads(ModelSettings(model="small"), 2).threads == 1
+    assert with_few_threads(ModelSettings(model="fast"), 2).threads == 1
 
 
 def test_parallel_equals_serial(tmp_path: Path) -> None:
@@ -773,12 +773,12 @@ def test_without_matplotlib_there_is_a_line_in_the_place_of_the_picture(
     ("arguments", "message"),
     [
         ([], "give --model or --estimates"),
-        (["--model", "small", "--estimates", "x"], "give --model or --estimates"),
+        (["--model", "fast", "--estimates", "x"], "give --model or --estimates"),
         (["--estimates", "x", "--raw"], "go with --model"),
         (["--estimates", "x", "--reference-chunks"], "go with --model"),
-        (["--model", "small", "--reference-chunks", "--overlap", "0"], "not both"),
-        (["--model", "small", "--stems", "vocals,,bass"], "'vocals,,bass': give names, separated by commas"),
-        (["--model", "small", "--filename", "x"], "goes with --estimates"),
+        (["--model", "fast", "--reference-chunks", "--overlap", "0"], "not both"),
+        (["--model", "fast", "--stems", "vocals,,bass"], "'vocals,,bass': give names, separated by commas"),
+        (["--model", "fast", "--filename", "x"], "goes with --estimates"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(tmp_path: Path, arguments: list[str], message: str) -> None:

@@ -59,10 +59,10 @@ def test_the_example_song_comes_apart(tmp_path: Path) -> None:
     assert report.duration_s == len(source) / rate
     # 24-bit files: four roundings of half a step.
     assert np.abs(sum(stems.values()) - report.gain * source).max() <= 4 * 2.0**-24 + 1e-7
-    # 8.48 dB when the model was made, -1.2 for the mixture itself; other processors round differently in the 6th digit.
+    # 8.09 dB when the model was made, -1.2 for the mixture itself; other processors round differently in the 6th digit.
     vocals, _ = read(VOCALS)
     error = vocals - stems["vocals"] / report.gain
-    assert 10 * np.log10(np.sum(vocals**2) / np.sum(error**2)) > 8.3
+    assert 10 * np.log10(np.sum(vocals**2) / np.sum(error**2)) > 7.9
     # The low notes are in the bass.
     energy = {stem: np.abs(np.fft.rfft(samples[:, 0]))[: 100 * len(source) // rate] for stem, samples in stems.items()}
     low = {stem: float(np.sum(values**2)) for stem, values in energy.items()}

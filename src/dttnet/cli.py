@@ -15,6 +15,7 @@ import click
 
 from dttnet import exit_codes
 from dttnet.data_cli import data
+from dttnet.doctor_cli import doctor
 from dttnet.errors import DttnetError
 from dttnet.evaluate_cli import evaluate
 from dttnet.exit_codes import with_exit_codes
@@ -35,6 +36,7 @@ def main() -> None:
 
 
 main.add_command(models)
+main.add_command(doctor)
 main.add_command(data)
 main.add_command(evaluate)
 main.add_command(train)

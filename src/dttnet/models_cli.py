@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from dttnet.comparison import Row
     from dttnet.config import NetworkCard
-    from dttnet.store import Model
 
 
 @click.group()
@@ -94,11 +93,12 @@ def verify(names: tuple[str, ...]) -> None:
     """Check the models of this package, or NAME...: their hashes, that they load, and that they compute what their
     source computed."""
     from dttnet import store
+    from dttnet.doctor import check_model
 
     problems = []
     for name in names or store.shipped():
         model = store.find(name)
-        found = [*store.check_hashes(model), *_check_outputs(model)]
+        found = check_model(model)
         problems += [f"{name}: {problem}" for problem in found]
         if not found:
             click.echo(f"{name}: ok ({len(model.files)} file{'s' * (len(model.files) > 1)}, sha256 {model.sha256})")
@@ -206,22 +206,3 @@ def _cost(card: NetworkCard) -> str:
     if not card.n_parameters:
         return "unknown"
     return f"{card.n_parameters / 1e6:.2f} M parameters, {card.gmac_per_second:.1f} GMAC per second of audio"
-
-
-def _check_outputs(model: Model) -> list[str]:
-    import numpy as np
-
-    from dttnet.runtime.onnx import OnnxNetwork
-    from dttnet.store import probe_input
-
-    problems = []
-    for file in model.files:
-        network = OnnxNetwork(file, device="cpu")
-        norm = float(np.linalg.norm(network(probe_input(network.card))))
-        # Weights stored as float16 move the output by up to 1 %; a damaged file by more.
-        if not abs(norm - network.card.probe_norm) <= 1e-2 * network.card.probe_norm:
-            problems.append(
-                f"{file.name}: its output differs from that of its source: norm {norm:.6g} in place of "
-                f"{network.card.probe_norm:.6g}"
-            )
-    return problems

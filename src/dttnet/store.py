@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dttnet.config import NetworkCard
 from dttnet.errors import ModelError
 
-DEFAULT_MODEL = "small"
+DEFAULT_MODEL = "fast"
 
 
 @dataclass(frozen=True, kw_only=True)

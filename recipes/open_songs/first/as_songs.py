@@ -1,9 +1,9 @@
 """The pools of the first recipe as songs, so that the yardstick of recipes/open_songs can be trained on them.
 
-    python recipes/first_model/render.py SOURCES POOLS --without-held-out
-    python recipes/first_model/as_songs.py POOLS WORK/songs/first --songs 240
+    python recipes/open_songs/first/render.py SOURCES POOLS --without-held-out
+    python recipes/open_songs/first/as_songs.py POOLS WORK/songs/first --songs 240
 
-Each song is a minute of unrelated stems, drawn and levelled as train.py does.
+Each song is a minute of unrelated stems, drawn and levelled as the package's first model heard them in training.
 """
 
 from __future__ import annotations
@@ -13,9 +13,28 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from train import LEVEL_DB, LEVEL_SPREAD_DB, STEMS, Pools
+from numpy.typing import NDArray
 
 RATE = 44100
+STEMS = ("vocals", "drums", "bass", "other")
+# Level of a stem in dB of full scale (RMS), before the spread below: a typical pop balance.
+LEVEL_DB = {"vocals": -20.0, "drums": -20.0, "bass": -20.5, "other": -20.0}
+LEVEL_SPREAD_DB = 4.5
+# How often each kind of pool is drawn, within its stem; pools of less than a quarter of an hour less often.
+POOL_WEIGHTS = {"album": 1.0, "notes": 0.8, "hits": 1.0, "soundfont": 1.0, "sung": 1.0, "speech": 0.5}
+
+
+class Pools:
+    """Pre-rendered audio of each stem, (N, 2) int16 at 44.1 kHz, and how often each is drawn."""
+
+    def __init__(self, root: Path) -> None:
+        self.pools: dict[str, list[NDArray[np.int16]]] = {stem: [] for stem in STEMS}
+        self.weights: dict[str, list[float]] = {stem: [] for stem in STEMS}
+        for path in sorted(root.glob("*.npy")):
+            stem, kind = path.stem.split("-", 1)
+            pool = np.load(path, mmap_mode="r")
+            self.pools[stem].append(pool)
+            self.weights[stem].append(POOL_WEIGHTS[kind] * min(1.0, len(pool) / (15 * 60 * RATE)))
 
 
 def stem_of(pools: Pools, stem: str, n_samples: int, rng: np.random.Generator) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Render pools of stem audio for training a small four-stem separator by random mixing.
 
-    python recipes/first_model/render.py AUDIO_ROOT OUT_DIR --seed 1 --minutes 60 [--workers 2]
+    python recipes/open_songs/first/render.py AUDIO_ROOT OUT_DIR --seed 1 --minutes 60 [--workers 2]
 
 AUDIO_ROOT holds openly licensed audio: stems of songs, single notes of instruments, drum hits, singing and
 speech. Together with two General MIDI sound fonts and a few simple synthesisers it is turned into music-like
