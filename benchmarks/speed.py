@@ -29,9 +29,8 @@ def worker(side: str, path: str, threads: int, seconds: float) -> None:
     """Separate once for every line on standard input; answer with seconds and peak memory."""
     from dttnet import Separator
 
-    separator = Separator(path, device="cpu", threads=threads)
-    if side == "eager":  # its peak includes the ONNX session that was loaded and is let go here: some 50 MB
-        separator._networks = [EagerNetwork(Path(path), threads)]
+    engine = "torch" if side == "eager" else "onnxruntime"
+    separator = Separator(path, engine=engine, device="cpu", threads=threads)
     mix = 0.1 * np.random.default_rng(0).standard_normal((2, int(seconds * 44100)), np.float32)
     for _ in sys.stdin:
         started = time.perf_counter()
@@ -45,24 +44,6 @@ def peak_bytes() -> int:
     if status.exists():  # getrusage would count what the parent held when it started us
         return 1024 * next(int(line.split()[1]) for line in status.read_text().splitlines() if "VmHWM" in line)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-class EagerNetwork:
-    """The network of an ONNX file in eager PyTorch."""
-
-    def __init__(self, path: Path, threads: int) -> None:
-        import torch
-
-        from dttnet.runtime.torch import load_network
-
-        torch.set_num_threads(threads)
-        self._network, self.card = load_network(path)
-        self.device = "cpu"
-        self._torch = torch
-
-    def __call__(self, packed: np.ndarray) -> np.ndarray:
-        with self._torch.inference_mode():
-            return self._network(self._torch.from_numpy(packed)).numpy()
 
 
 def export_paper_network(folder: Path) -> Path:

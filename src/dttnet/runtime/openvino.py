@@ -66,7 +66,7 @@ class OpenVinoNetwork:
         try:
             self._compiled = core.compile_model(str(path), device.upper(), options)
         except RuntimeError as error:
-            raise ModelError(f"{path}: OpenVINO cannot run it on {device} ({_first_line(error)})") from error
+            raise ModelError(f"{path}: OpenVINO cannot run it on {device} ({_reason(error)})") from error
 
     def __call__(self, packed: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, 2C, T, F) -> (B, S, 2C, T, F)."""
@@ -74,11 +74,12 @@ class OpenVinoNetwork:
             # A request of its own for each call: they may come from several threads.
             outputs = self._compiled.create_infer_request().infer([packed])
         except RuntimeError as error:
-            raise ModelError(f"the network failed on {self.device}, out of memory? ({_first_line(error)})") from error
+            raise ModelError(f"the network failed on {self.device}, out of memory? ({_reason(error)})") from error
         result: NDArray[np.float32] = outputs[0].astype(np.float32, copy=False)
         return result
 
 
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
+    """The last line of a message: those before it say where in OpenVINO it was raised."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
