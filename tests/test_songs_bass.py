@@ -130,3 +130,16 @@ def test_fingers_are_heard_where_notes_begin_and_end_alone():
         assert np.abs(noise[:, seconds(at_s - 0.02) : seconds(at_s + 0.25)]).max() > 1e-3
     # Filters ring on, 100 dB below the note.
     assert np.abs(noise[:, ~is_near]).max() < 1e-5
+
+
+def test_a_deepened_bass_gets_its_fundamental_and_little_else():
+    line = Line((Note(0.0, 2.0, 28, 0.8),), ())
+    hz = 440 * 2 ** ((28 - 69) / 12)
+    x = 0.3 * np.sin(2 * np.pi * 2 * hz * np.arange(2 * RATE) / RATE).astype(np.float32)[None]
+    added = bass._deepened(x, line, np.random.default_rng(0)) - x
+    spectrum = np.abs(np.fft.rfft(added[0])) ** 2
+    bins = np.fft.rfftfreq(2 * RATE, 1 / RATE)
+    # Harmonics of the saturated sine, and its onset, are the rest.
+    assert spectrum[np.abs(bins - hz) < 5].sum() > 0.9 * spectrum.sum()
+    # 8 dB below what is there at least.
+    assert added.std() > 0.39 * x.std()

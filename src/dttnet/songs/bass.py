@@ -13,7 +13,7 @@ from dttnet.songs.library import SYNTHESISED
 from dttnet.songs.parts import Line, write_bass
 from dttnet.songs.samplers import Sampler, read_samplers
 from dttnet.songs.score import TAIL_S, Song
-from dttnet.songs.signals import Float, active_db, highpass, lowpass, mono, peak, seconds, stereo
+from dttnet.songs.signals import RATE, Float, active_db, highpass, lowpass, mono, peak, seconds, stereo
 from dttnet.songs.studio import Studio
 from dttnet.songs.styles import STYLES, choose
 from dttnet.songs.synths import play_bass
@@ -62,6 +62,9 @@ _FAMILIES: dict[str, dict[str, float]] = {  # of styles that differ from it
 _DRIVEN = {"hard rock", "punk", "metal", "rock", "indie"}
 _DARK = {"reggae", "soul", "gospel", "jazz", "ballad"}
 
+_DEEPENED_SHARE = 0.45
+"""Of basses that get a sine below: what a bass has under 60 Hz is otherwise too little, and taken for the drums'."""
+
 Player = Callable[[Line, np.random.Generator, float], Float]
 
 
@@ -80,6 +83,8 @@ def render_bass(song: Song, studio: Studio, rng: np.random.Generator) -> Float:
         if family not in _TONES:
             x = _touched(x, line, engineer)
         x = _produce(x, song, family, engineer)
+        if family not in ("808", "sub") and engineer.random() < _DEEPENED_SHARE:
+            x = _deepened(x, line, engineer)
     x = highpass(stereo(x), 22)
     return x * np.float32(engineer.uniform(0.35, 0.85) / max(peak(x), 1e-6))
 
@@ -108,8 +113,8 @@ def _draw_family(song: Song, figure: str, rng: np.random.Generator) -> str:
 def _lowest(family: str, rng: np.random.Generator) -> int:
     """E1 or so: five-string and detuned basses go lower, sub basses do not go high."""
     if family in ("808", "sub", "reese"):
-        return int(rng.integers(25, 30))
-    return int(rng.choice([26, 28, 28, 28, 28, 31, 33]))
+        return int(rng.integers(24, 30))
+    return int(rng.choice([23, 24, 25, 26, 26, 28, 28, 28, 28]))
 
 
 def _draw_player(family: str, line: Line, studio: Studio, rng: np.random.Generator) -> Player:
@@ -185,7 +190,8 @@ def _produce(x: Float, song: Song, family: str, rng: np.random.Generator) -> Flo
         drive_db = rng.uniform(4, 24) if song.style in _DRIVEN and family == "pick" else rng.uniform(-8, 12)
         x = amplify_bass(x, rng, drive_db=float(min(drive_db, 0) if song.style in _DARK else drive_db))
     bands = [
-        Band("low", rng.uniform(65, 130), rng.normal(3, 3)),
+        Band("low", rng.uniform(40, 75), rng.normal(3, 3)),
+        Band("low", rng.uniform(75, 130), rng.normal(2, 3)),
         Band("peak", rng.uniform(180, 450), rng.normal(-2.5, 2.5), 0.9),
         Band("peak", rng.uniform(600, 1800), rng.normal(0.5, 2.5), 0.9),
         Band("high", rng.uniform(2000, 5000), rng.normal(0, 3)),
@@ -194,6 +200,13 @@ def _produce(x: Float, song: Song, family: str, rng: np.random.Generator) -> Flo
     if rng.random() < (0.06 if not is_synth else 0.12):
         x = place(chorus(x, rng, rate_hz=rng.uniform(0.2, 1.2), depth_s=rng.uniform(0.0005, 0.002), wet=0.4), width=0.6)
     return x
+
+
+def _deepened(x: Float, line: Line, rng: np.random.Generator) -> Float:
+    """With the fundamental of its notes made louder, as engineers do by synthesis where a pickup heard little of it."""
+    sine = play_bass(line.notes, rng, x.shape[1] / RATE, tone="sub")
+    level = 10 ** (rng.uniform(-8, 8) / 20) * float(np.std(x)) / max(float(np.std(sine)), 1e-6)
+    return x + sine * np.float32(level)
 
 
 def _touched(x: Float, line: Line, rng: np.random.Generator) -> Float:

@@ -207,7 +207,7 @@ def _drums(x: Float, song: Song, rng: np.random.Generator) -> Float:
 def _bass(x: Float, song: Song, rng: np.random.Generator) -> Float:
     manner = _manner(song)
     bands = [
-        Band("highpass", rng.uniform(22, 45)),
+        Band("highpass", rng.uniform(18, 38)),
         Band("low", rng.uniform(60, 120), rng.uniform(-4, 4)),
         Band("peak", rng.uniform(180, 450), rng.uniform(-5, 2), rng.uniform(0.6, 1.4)),
         Band("peak", rng.uniform(700, 1800), rng.uniform(-2, 6), rng.uniform(0.6, 1.2)),
