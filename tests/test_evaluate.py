@@ -774,9 +774,10 @@ def test_without_matplotlib_there_is_a_line_in_the_place_of_the_picture(
     [
         ([], "give --model or --estimates"),
         (["--model", "fast", "--estimates", "x"], "give --model or --estimates"),
-        (["--estimates", "x", "--raw"], "go with --model"),
-        (["--estimates", "x", "--reference-chunks"], "go with --model"),
+        (["--estimates", "x", "--raw"], "--raw: only with --model"),
+        (["--estimates", "x", "--quality", "best", "--threads", "1"], "--quality, --threads: only with --model"),
         (["--model", "fast", "--reference-chunks", "--overlap", "0"], "not both"),
+        (["--model", "fast", "--reference-chunks", "--quality", "best"], "not both"),
         (["--model", "fast", "--stems", "vocals,,bass"], "'vocals,,bass': give names, separated by commas"),
         (["--model", "fast", "--filename", "x"], "goes with --estimates"),
     ],

@@ -15,7 +15,7 @@ from dttnet.config import DTTNetConfig, NetworkCard, Transform, network_config
 from dttnet.errors import ModelError
 from dttnet.nn.bands import fold_bands, unfold
 from dttnet.nn.dttnet import DTTNet
-from dttnet.nn.mask import add_up, limit
+from dttnet.nn.mask import add_up, apply_mask
 from dttnet.nn.tfc_tdf import join_subbands, split_subbands
 from dttnet.runtime.onnx import OnnxNetwork, read_card
 from dttnet.runtime.torch import load_network
@@ -208,14 +208,17 @@ def test_masks_add_up_to_one_and_to_nothing_imaginary() -> None:
     torch.testing.assert_close(moved, moved[:, :1].expand_as(moved), atol=1e-6, rtol=0)
 
 
-def test_a_limit_holds_the_magnitude_of_masks_and_leaves_phases_and_small_ones() -> None:
+@pytest.mark.parametrize("largest", [1.0, 2.0])
+def test_a_limit_holds_the_magnitude_of_masks_and_leaves_phases_and_small_ones(largest: float) -> None:
     masks = torch.tensor([3.0, -4.0, 0.3, 0.4]).reshape(1, 1, 4, 1, 1)
-    expected = torch.tensor([1.2, -1.6, 0.3, 0.4])
-    torch.testing.assert_close(limit(masks, 2).flatten(), expected, atol=1e-6, rtol=0)
-    zeros = torch.zeros(1, 1, 2, 1, 1, requires_grad=True)
-    limit(zeros, 2).sum().backward()
-    assert zeros.grad is not None
-    assert torch.equal(zeros.grad, torch.ones_like(zeros))
+    one = torch.tensor([1.0, 0.0, 1.0, 0.0]).reshape(1, 4, 1, 1)
+    expected = torch.tensor([0.6 * largest, -0.8 * largest, 0.3, 0.4])
+    torch.testing.assert_close(apply_mask(masks, one, largest=largest).flatten(), expected, atol=1e-6, rtol=0)
+    # Where there is no sound there is a gradient all the same, and it is a number.
+    silent = torch.zeros(1, 1, 4, 1, 1, requires_grad=True)
+    apply_mask(silent, one, largest=largest).sum().backward()
+    assert silent.grad is not None
+    assert torch.equal(silent.grad.flatten(), torch.ones(4))
 
 
 def test_in_use_limited_estimates_stay_within_the_mixture() -> None:

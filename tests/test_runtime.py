@@ -172,7 +172,7 @@ def test_what_is_not_there_is_an_error(
 class Small:
     """A network on a device that has memory for so many chunks at once."""
 
-    engine, device, precision = "test", "tiny", "float32"
+    engine, device, precision, n_parallel = "test", "tiny", "float32", 1
 
     def __init__(self, path: Path, room: int) -> None:
         self._network = OnnxNetwork(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from conftest import gain_model, identity_model, noise
 from dttnet import AudioError, DeviceError, ModelError, Separator, UsageError
 from dttnet.config import Transform
+from dttnet.runtime.onnx import read_card
 from dttnet.stft import istft, stft
 
 TRANSFORM = Transform(n_fft=512, hop=128, n_bins=200)
@@ -70,6 +73,67 @@ def test_how_the_input_is_cut_into_blocks_changes_nothing(four_stems: Path, bloc
         joined = np.concatenate([part[stem] for part in parts], axis=1)
         assert joined.shape == mix.shape
         np.testing.assert_array_equal(joined, whole[stem])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_how_many_chunks_are_worked_on_at_once_changes_nothing(four_stems: Path, threads: int) -> None:
+    mix = mixture(7 * CORE + 7, 3)
+    expected = through(four_stems, mix, threads=threads, low_memory=True)  # one at a time
+    for stem, samples in through(four_stems, mix, threads=threads).items():
+        np.testing.assert_array_equal(samples, expected[stem])
+
+
+class Recorder:
+    """Networks that give what they get, and note what that was; what is left of `calls` fail."""
+
+    engine, device, precision, n_parallel = "test", "test", "float32", 2
+
+    def __init__(self, path: Path, *, calls: int = 10**9) -> None:
+        self.card = read_card(path)
+        self.seen: list[NDArray[np.float32]] = []
+        self._left = calls
+
+    def __call__(self, packed: NDArray[np.float32]) -> NDArray[np.float32]:
+        self.seen.append(packed)
+        self._left -= 1
+        if self._left < 0:
+            raise ModelError("it broke")
+        return packed[:, None]
+
+
+def test_a_network_that_fails_in_the_middle_is_an_error_and_nothing_goes_on(one_stem: Path) -> None:
+    network = Recorder(one_stem, calls=3)
+    with pytest.raises(ModelError, match="it broke"):
+        Separator([network], chunk_frames=FRAMES).separate(mixture(50 * CORE), 44100)
+    n_seen = len(network.seen)
+    assert n_seen <= 6  # the fourth fails; no more than those that were waiting beside it are begun
+    time.sleep(0.05)
+    assert len(network.seen) == n_seen
+
+
+def test_a_stream_that_nobody_finishes_leaves_no_thread(one_stem: Path) -> None:
+    before = threading.active_count()
+    stream = Separator([Recorder(one_stem)], chunk_frames=FRAMES).stream([mixture(50 * CORE)], 44100)
+    next(stream)
+    assert threading.active_count() > before
+    stream.close()
+    assert threading.active_count() == before
+
+
+def test_the_best_quality_averages_a_song_seen_in_four_ways(one_stem: Path) -> None:
+    mix = mixture(CORE)
+    network = Recorder(one_stem)
+    plain = Separator([network], chunk_frames=FRAMES).separate(mix, 44100)
+    (as_it_is,) = network.seen
+    network = Recorder(one_stem)
+    best = Separator([network], chunk_frames=FRAMES, quality="best").separate(mix, 44100)
+    swapped = as_it_is[:, [2, 3, 0, 1]]
+    assert len(network.seen) == 4
+    for seen, expected in zip(network.seen, (as_it_is, -as_it_is, swapped, -swapped), strict=True):
+        np.testing.assert_array_equal(seen, expected)
+    # Undone again: a network that treats all alike gives the same.
+    for stem, samples in best.items():
+        np.testing.assert_allclose(samples, plain[stem], atol=ROUNDING)
 
 
 @pytest.mark.parametrize("batch_size", [2, 3, 16])
@@ -270,6 +334,7 @@ def test_blocks_must_agree_in_channels(four_stems: Path) -> None:
         ({"batch_size": 0}, UsageError, "batch_size"),
         ({"chunk_frames": 3}, UsageError, "give at least"),
         ({"chunk_edges": "zeros"}, UsageError, "chunk_edges"),
+        ({"quality": "superb"}, UsageError, "quality is .superb.: give fast, balanced, best"),
         ({"device": "abacus"}, DeviceError, "there is no device 'abacus' that it can use"),
         ({"device": "cuda"}, DeviceError, "there is no device 'cuda' that it can use"),
         ({"engine": "abacus"}, UsageError, "engine is 'abacus': give auto, onnxruntime, openvino, torch"),

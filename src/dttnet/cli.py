@@ -55,7 +55,9 @@ main.add_command(export)
 @click.option("--int24", "depth", flag_value="int24", help="24-bit samples.  [default: the source's depth or better]")
 @click.option("--float32", "depth", flag_value="float32", help="32-bit floating point samples: never clip.")
 @click.option("--mp3-bitrate", type=int, default=320, show_default=True, help="In kbit/s.")
-@click.option("--overlap", type=float, default=None, help="Of chunks, 0 to 0.9.  [default: 0.1]")
+@click.option("--quality", default="balanced", show_default=True, help="Also fast, best: see docs/speed.md.")
+@click.option("--low-memory", is_flag=True, help="Shorter chunks, one at a time: somewhat slower.")
+@click.option("--overlap", type=float, default=None, help="Of chunks, 0 to 0.9.  [default: that of the quality]")
 @click.option("--engine", default="auto", show_default=True, help="onnxruntime, openvino, torch.")
 @click.option("-d", "--device", default="auto", show_default=True, help="auto, cpu, cuda, ...")
 @click.option("--precision", default="float32", show_default=True, help="Of the arithmetic: also bfloat16, float16.")
@@ -76,6 +78,8 @@ def separate(
     format_: Any,
     depth: Any,
     mp3_bitrate: int,
+    quality: str,
+    low_memory: bool,
     overlap: float | None,
     engine: str,
     device: str,
@@ -94,7 +98,7 @@ def separate(
     """
     from dttnet import jobs, store
     from dttnet.audio import Encoding
-    from dttnet.separator import DEFAULT_OVERLAP, Separator
+    from dttnet.separator import Separator
 
     if two_stems is not None and (stems is not None or rest):
         raise click.UsageError("give --two-stems or --stems, not both")
@@ -115,7 +119,9 @@ def separate(
         device=device,
         precision=precision,
         threads=threads,
-        overlap=DEFAULT_OVERLAP if overlap is None else overlap,
+        quality=quality,
+        low_memory=low_memory,
+        overlap=overlap,
     )
     planned = jobs.plan(
         sources,

@@ -3,10 +3,12 @@
 Wisdom et al., "Differentiable consistency constraints for improved deep speech enhancement" (ICASSP 2019), section 3:
 the estimates are moved by the least squares amount that makes them sum to the mixture.
 
-Shapes: B batch, S stems, ... packed spectrum.
+Shapes: B batch, ... packed spectrum.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +16,18 @@ from numpy.typing import NDArray
 Float = NDArray[np.float32]
 
 
-def project(estimates: Float, mixture: Float) -> None:
-    """Move the estimates, in place, so that they add up: each by an equal share of what is missing.
+def missing_share(estimates: Sequence[Float], mixture: Float) -> Float:
+    """What to add to every estimate so that they add up: an equal share of what is missing.
 
     Args:
-        estimates: (B, S, ...); afterwards their sum over S is the mixture, to float32 rounding.
+        estimates: (B, ...) of each stem.
         mixture: (B, ...).
+
+    Returns:
+        (B, ...). The estimates with it sum to the mixture, to float32 rounding.
     """
-    missing = mixture - estimates.sum(axis=1)
-    missing /= estimates.shape[1]
-    estimates += missing[:, None]
+    missing = mixture - estimates[0]
+    for estimate in estimates[1:]:
+        missing -= estimate
+    missing /= len(estimates)
+    return missing

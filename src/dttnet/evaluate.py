@@ -31,7 +31,7 @@ from dttnet.errors import AudioError, DttnetError, UsageError
 from dttnet.metrics import WINDOW_S, Scorer
 from dttnet.oracle import IdealRatioMask
 from dttnet.scores import BASELINES, ESTIMATES, ORACLE, SILENCE, TrackScores, full_name, score_stems, write_text
-from dttnet.separator import DEFAULT_OVERLAP, Separator
+from dttnet.separator import DEFAULT_QUALITY, Separator
 from dttnet.workers import UNBROKEN, worker_pool
 
 Float = NDArray[np.float32]
@@ -52,7 +52,8 @@ class ModelSettings:
     model: str
     device: str = "auto"
     threads: int | None = None
-    overlap: float = DEFAULT_OVERLAP
+    quality: str = DEFAULT_QUALITY
+    overlap: float | None = None
     chunk_edges: Literal["neighbours", "reflect"] = "neighbours"
     adds_up: bool = True
 
@@ -208,6 +209,7 @@ def plan_model(
         "model": separator.model.name,
         "model_sha256": separator.model.sha256,
         "device": separator.device,
+        "quality": settings.quality,
         "overlap": settings.overlap,
         "chunk_edges": settings.chunk_edges,
         "adds_up": settings.adds_up,
@@ -418,6 +420,7 @@ def _separator(settings: ModelSettings) -> Separator:
         settings.model,
         device=settings.device,
         threads=settings.threads,
+        quality=settings.quality,
         overlap=settings.overlap,
         chunk_edges=settings.chunk_edges,
         adds_up=settings.adds_up,

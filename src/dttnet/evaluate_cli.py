@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 )
 @click.option("--save-estimates", is_flag=True, help="With --model: write the stems to OUT/estimates.")
 @click.option("-j", "--jobs", "n_jobs", type=click.IntRange(min=1), default=None, help="Tracks at a time.")
-@click.option("--overlap", type=float, default=None, help="Of the model's chunks, 0 to 0.9.  [default: 0.1]")
+@click.option("--quality", default=None, help="Of the model's work: fast, balanced, best.  [default: balanced]")
+@click.option("--overlap", type=float, default=None, help="Of its chunks, 0 to 0.9.  [default: that of the quality]")
 @click.option("--reference-chunks", is_flag=True, help="Cut songs as the paper's program does, without overlap.")
 @click.option("-d", "--device", default="auto", show_default=True, help="Of the model: auto, cpu, cuda, ...")
 @click.option("--threads", type=int, default=None, help="Of the model, per track.  [default: all CPUs over --jobs]")
@@ -58,6 +59,7 @@ def evaluate(
     baselines: bool,
     save_estimates: bool,
     n_jobs: int | None,
+    quality: str | None,
     overlap: float | None,
     reference_chunks: bool,
     device: str,
@@ -76,14 +78,23 @@ def evaluate(
     from dttnet import evaluate as evaluation
     from dttnet import store
     from dttnet.dataset import load_dataset
-    from dttnet.separator import DEFAULT_OVERLAP
+    from dttnet.separator import DEFAULT_QUALITY
 
     if (model is None) == (estimates is None):
         raise click.UsageError("give --model or --estimates, one of them")
-    if model is None and (save_estimates or raw or reference_chunks or overlap is not None or threads is not None):
-        raise click.UsageError("--overlap, --reference-chunks, --threads, --raw and --save-estimates go with --model")
-    if reference_chunks and overlap is not None:
-        raise click.UsageError("give --overlap or --reference-chunks, not both")
+    of_model = {
+        "--quality": quality is not None,
+        "--overlap": overlap is not None,
+        "--reference-chunks": reference_chunks,
+        "--threads": threads is not None,
+        "--raw": raw,
+        "--save-estimates": save_estimates,
+    }
+    if model is None and any(of_model.values()):
+        given = ", ".join(option for option, is_given in of_model.items() if is_given)
+        raise click.UsageError(f"{given}: only with --model")
+    if reference_chunks and (quality is not None or overlap is not None):
+        raise click.UsageError("give --reference-chunks or what replaces it, --quality and --overlap, not both")
     if template is not None and estimates is None:
         raise click.UsageError("--filename goes with --estimates")
     dataset = load_dataset(root, stems=stems)
@@ -101,7 +112,8 @@ def evaluate(
             model=model,
             device=device,
             threads=threads,
-            overlap=0 if reference_chunks else DEFAULT_OVERLAP if overlap is None else overlap,
+            quality=quality or DEFAULT_QUALITY,
+            overlap=0 if reference_chunks else overlap,
             chunk_edges="reflect" if reference_chunks else "neighbours",
             adds_up=not raw,
         )

@@ -6,8 +6,11 @@ through the inverse transform, N samples, T frames, F bins.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,7 +22,7 @@ from dttnet import store
 from dttnet.audio import BLOCK, MAX_RATE_HZ, MIN_RATE_HZ, Encoding, Resampler, StemWriter, open_audio
 from dttnet.chunks import Chunk, Chunker, ChunkPlan, OverlapAdd, SampleQueue
 from dttnet.config import NetworkCard, Transform
-from dttnet.consistency import project
+from dttnet.consistency import missing_share
 from dttnet.errors import AudioError, ModelError, OutOfMemoryError, UsageError
 from dttnet.runtime import Network
 from dttnet.runtime.choice import AUTO, open_networks
@@ -33,15 +36,55 @@ Progress = Callable[[int, int | None], None]
 REST = "other"
 """The stem that takes what belongs to no other, also above the networks' band limit."""
 
-# Chosen by benchmarks/chunking.py: more of either changes the quality by hundredths of a dB, and costs time or memory.
-DEFAULT_OVERLAP = 0.1
-DEFAULT_FRAMES = 256
+# Chosen by benchmarks/chunking.py: more changes the quality by hundredths of a dB, and costs memory.
+DEFAULT_FRAMES = 128
+_LOW_MEMORY_FRAMES = 64
+_REFERENCE_FRAMES = 256
+
+_N_PARALLEL = 2
+"""Chunks that are worked on at once, where the engine gains by it: more would cost memory on every machine."""
 
 # More are surely samples in the place of channels.
 MAX_CHANNELS = 64
 
 # Half a step of 24-bit samples. A chunk that stays below it is silence, and its stems are zero.
 _SILENCE = 2.0**-24
+
+
+@dataclass(frozen=True)
+class View:
+    """A way to present a song to a network, which is undone in what it gives.
+
+    Attributes:
+        sign: -1 turns the polarity.
+        is_swapped: Left and right change places.
+    """
+
+    sign: int = 1
+    is_swapped: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """How much work is done for a song.
+
+    Attributes:
+        overlap: See `Separator`.
+        views: Those whose results are averaged; a network does not treat them quite alike.
+    """
+
+    overlap: float
+    views: tuple[View, ...]
+
+
+_AS_IT_IS = (View(),)
+QUALITIES = {
+    "fast": Quality(overlap=0.0, views=_AS_IT_IS),
+    "balanced": Quality(overlap=0.05, views=_AS_IT_IS),
+    "best": Quality(overlap=0.25, views=tuple(View(sign, swapped) for swapped in (False, True) for sign in (1, -1))),
+}
+"""Chosen from the table of benchmarks/qualities.py."""
+DEFAULT_QUALITY = "balanced"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +125,9 @@ class Separator:
         device: "auto", "cpu", "cuda", ...; anything but "auto" is used or it is an error.
         precision: Of the networks' arithmetic: "float32", or "bfloat16" or "float16" where engine and device have it.
         threads: Threads of the CPU engine; None leaves it to the engine.
-        overlap: Share of a chunk that the next one repeats, 0 to 0.9.
+        quality: One of `QUALITIES`: how much work is done for a song.
+        low_memory: Shorter chunks, one at a time: somewhat slower.
+        overlap: Share of a chunk that the next one repeats, 0 to 0.9; None is that of the quality.
         chunk_frames: Frames per chunk, None for a good default.
         batch_size: Chunks per call of a network. More helps only on a GPU, and costs memory: if that is short, it is
             halved, and the report says so.
@@ -111,13 +156,17 @@ class Separator:
         device: str = AUTO,
         precision: str = "float32",
         threads: int | None = None,
-        overlap: float = DEFAULT_OVERLAP,
+        quality: str = DEFAULT_QUALITY,
+        low_memory: bool = False,
+        overlap: float | None = None,
         chunk_frames: int | None = None,
         batch_size: int = 1,
         chunk_edges: Literal["neighbours", "reflect"] = "neighbours",
     ) -> None:
         if threads is not None and threads < 1:
             raise UsageError(f"threads is {threads}: give at least 1")
+        if quality not in QUALITIES:
+            raise UsageError(f"quality is {quality!r}: give {', '.join(QUALITIES)}")
         if batch_size < 1:
             raise UsageError(f"batch_size is {batch_size}: give at least 1")
         if chunk_edges not in ("neighbours", "reflect"):
@@ -141,6 +190,7 @@ class Separator:
                 device=device,
                 threads=threads,
                 precision=precision,
+                n_parallel=1 if low_memory else _N_PARALLEL,
             )
             self._networks, self.warnings = opened.networks, opened.failed
         else:
@@ -148,13 +198,15 @@ class Separator:
         self.engine = self._networks[0].engine
         self.device = self._networks[0].device
         self.transform = self._layout.transform
+        self._views = QUALITIES[quality].views
+        n_frames = _REFERENCE_FRAMES if self._reflect else _LOW_MEMORY_FRAMES if low_memory else DEFAULT_FRAMES
         multiple = math.lcm(*(network.card.frame_multiple for network in self._networks))
         self.plan = ChunkPlan(
             n_fft=self.transform.n_fft,
             hop=self.transform.hop,
-            n_frames=chunk_frames if chunk_frames is not None else -(-DEFAULT_FRAMES // multiple) * multiple,
+            n_frames=chunk_frames if chunk_frames is not None else -(-n_frames // multiple) * multiple,
             frame_multiple=multiple,
-            overlap=overlap,
+            overlap=QUALITIES[quality].overlap if overlap is None else overlap,
             shorten_last=not self._reflect,
         )
 
@@ -214,22 +266,27 @@ class Separator:
         if not MIN_RATE_HZ <= sample_rate <= MAX_RATE_HZ:
             raise AudioError(f"sample_rate is {sample_rate}: give {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz")
         run: _Run | None = None
-        for raw in blocks:
-            _check_form(raw, "block")
-            block = np.array(raw, np.float32, order="C")  # a copy: the caller may use its buffer again
-            _check_samples(block, run.n_in if run else 0, sample_rate)
-            if run is None:
-                run = _Run(self, sample_rate, block.shape[0])
-            elif block.shape[0] != run.n_channels:
-                raise AudioError(f"the blocks have {run.n_channels} and then {block.shape[0]} channels")
-            for part in run.push(block):
-                yield part
-                if progress is not None:
-                    progress(run.n_out, n_samples)
-        if run is not None:
-            yield run.flush()
-            if progress is not None:
-                progress(run.n_out, n_samples)
+        try:
+            for raw in blocks:
+                _check_form(raw, "block")
+                block = np.array(raw, np.float32, order="C")  # a copy: the caller may use its buffer again
+                _check_samples(block, run.n_in if run else 0, sample_rate)
+                if run is None:
+                    run = _Run(self, sample_rate, block.shape[0])
+                elif block.shape[0] != run.n_channels:
+                    raise AudioError(f"the blocks have {run.n_channels} and then {block.shape[0]} channels")
+                for part in run.push(block):
+                    yield part
+                    if progress is not None:
+                        progress(run.n_out, n_samples)
+            if run is not None:
+                for part in run.flush():
+                    yield part
+                    if progress is not None:
+                        progress(run.n_out, n_samples)
+        finally:
+            if run is not None:
+                run.close()
 
     def separate_file(
         self,
@@ -328,17 +385,23 @@ class Separator:
         if self._reflect:
             audio = np.pad(audio[..., half:-half], ((0, 0), (0, 0), (half, half)), mode="reflect")
         mixture = pack(stft(audio, self.transform))
-        estimates = np.zeros((mixture.shape[0], len(self._layout.known), *mixture.shape[1:]), np.float32)
+        estimates: list[Float] = [mixture] * len(self._layout.known)
         for network, positions in zip(self._networks, self._layout.positions, strict=True):
             n_bins = network.card.transform.n_bins
-            estimates[:, positions, ..., :n_bins] = network(np.ascontiguousarray(mixture[..., :n_bins]))
-        if not np.isfinite(estimates).all():
+            given = _averaged(network, np.ascontiguousarray(mixture[..., :n_bins]), self._views)
+            for index, position in enumerate(positions):
+                estimates[position] = _widened(given[:, index], self.transform.n_bins)
+        missing = missing_share(estimates, mixture) if self._layout.projects else None
+        tracks = np.empty((len(mixture), len(self._layout.tracks), 2, self.plan.core_of(mixture.shape[2])), np.float32)
+        for number, members in enumerate(self._layout.tracks):
+            track = functools.reduce(np.add, [estimates[member] for member in members])
+            if missing is not None:
+                track = track + len(members) * missing
+            tracks[:, number] = istft(unpack(track), self.transform)[..., half:-half]
+        if not np.isfinite(tracks).all():
             at_s = start / self.transform.sample_rate
             raise ModelError(f"model {self.model.name!r}: the network gave NaN or infinite values at {at_s:.1f} s")
-        if self._layout.projects:
-            project(estimates, mixture)
-        tracks = np.stack([estimates[:, members].sum(axis=1) for members in self._layout.tracks], axis=1)
-        return istft(unpack(tracks), self.transform)[..., half:-half]
+        return tracks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -447,6 +510,10 @@ class _Run:
         self._chunker = Chunker(separator.plan, (n_pairs, 2))
         self._joined = OverlapAdd(separator.plan, (n_pairs, n_tracks, 2))
         self._waiting: list[tuple[Chunk, Float]] = []
+        self._n_parallel = min(network.n_parallel for network in separator._networks)
+        # Results are taken in the order of the chunks, so that nothing depends on which is done first.
+        self._jobs: deque[Future[list[tuple[Chunk, Float]]]] = deque()
+        self._pool = ThreadPoolExecutor(self._n_parallel) if self._n_parallel > 1 else None
 
     def push(self, block: Float) -> Iterator[dict[str, Float]]:
         self.n_in += block.shape[1]
@@ -457,28 +524,51 @@ class _Run:
         for item in self._chunker.push(pairs):
             self._waiting.append(item)
             if len(self._waiting) >= self._separator._batch_size:
-                yield self._emit(self._work())
+                self._start()
+                # One more than are worked on, so that no thread waits while a result is written.
+                if len(self._jobs) > self._n_parallel:
+                    yield self._emit(self._finish())
 
-    def flush(self) -> dict[str, Float]:
+    def flush(self) -> Iterator[dict[str, Float]]:
         """All that is left."""
         n_pairs = -(-self.n_channels // 2)
         if self._to_model is not None:
             empty = np.zeros((n_pairs, 2, 0), np.float32)
             self._waiting += self._chunker.push(self._to_model.push(empty, last=True))
-        parts = [np.zeros((n_pairs, len(self._layout.tracks), 2, 0), np.float32)]
         for item in self._chunker.flush():
             self._waiting.append(item)
-            parts.append(self._work())
-        return self._emit(np.concatenate(parts, axis=-1), last=True)
+            self._start()
+        while self._jobs:
+            yield self._emit(self._finish())
+        yield self._emit(np.zeros((n_pairs, len(self._layout.tracks), 2, 0), np.float32), last=True)
 
-    def _work(self) -> Float:
-        """Run the networks on the waiting chunks: samples that are done (P, K, 2, n) at the model's rate."""
+    def close(self) -> None:
+        """Wait for what is being worked on, whose results nobody wants any more, and begin nothing else."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _start(self) -> None:
+        """Begin to work on the waiting chunks."""
         waiting, self._waiting = self._waiting, []
+        if self._pool is not None:
+            self._jobs.append(self._pool.submit(self._work, waiting))
+            return
+        done: Future[list[tuple[Chunk, Float]]] = Future()
+        done.set_result(self._work(waiting))
+        self._jobs.append(done)
+
+    def _finish(self) -> Float:
+        """Samples that are done with the oldest chunks (P, K, 2, n), at the model's rate."""
+        found = self._jobs.popleft().result()
+        return np.concatenate([self._joined.add(chunk, tracks) for chunk, tracks in found], axis=-1)
+
+    def _work(self, waiting: list[tuple[Chunk, Float]]) -> list[tuple[Chunk, Float]]:
+        """Run the networks on chunks: tracks (P, K, 2, core) of each."""
         # The last chunk may be shorter than the rest.
         by_length: dict[int, list[tuple[Chunk, Float]]] = {}
         for chunk, audio in waiting:
             by_length.setdefault(chunk.n_frames, []).append((chunk, audio))
-        done = []
+        done: list[tuple[Chunk, Float]] = []
         for group in by_length.values():
             audio = np.stack([audio for _, audio in group])  # (chunks, P, 2, n)
             n_tracks = len(self._layout.tracks)
@@ -488,8 +578,8 @@ class _Run:
             if sounding.any():
                 first = group[int(np.argmax(sounding.any(axis=1)))][0]
                 tracks[sounding] = self._separator._estimate_in_memory(audio[sounding], max(first.start, 0))
-            done += [self._joined.add(chunk, part) for (chunk, _), part in zip(group, tracks, strict=True)]
-        return np.concatenate(done, axis=-1)
+            done += [(chunk, part) for (chunk, _), part in zip(group, tracks, strict=True)]
+        return done
 
     def _emit(self, tracks: Float, *, last: bool = False) -> dict[str, Float]:
         """Tracks (P, K, 2, n) at the model's rate -> stems (C, m) at the source's."""
@@ -510,6 +600,27 @@ class _Run:
             else:
                 stems[name] = source - channels.sum(axis=0)
         return stems
+
+
+def _averaged(network: Network, packed: Float, views: Sequence[View]) -> Float:
+    """(B, 2C, T, F) -> (B, S, 2C, T, F): the mean of what a network gives for views of the same song."""
+    if tuple(views) == _AS_IT_IS:
+        return network(packed)
+    total: Float | None = None
+    for view in views:
+        # Half of the channels is the other side, left for right.
+        half = packed.shape[1] // 2 if view.is_swapped else 0
+        share = np.float32(view.sign / len(views))
+        given = np.roll(network(np.roll(packed, half, axis=1) * np.float32(view.sign)), half, axis=2) * share
+        total = given if total is None else total + given
+    assert total is not None
+    return total
+
+
+def _widened(packed: Float, n_bins: int) -> Float:
+    """(..., F) -> (..., n_bins): nothing above."""
+    n_more = n_bins - packed.shape[-1]
+    return np.pad(packed, [(0, 0)] * (packed.ndim - 1) + [(0, n_more)]) if n_more else packed
 
 
 def _to_pairs(block: Float) -> Float:

@@ -46,13 +46,13 @@ class BandsIn(nn.Module):
 
 
 class BandsOut(nn.Module):
-    """Of each band (B, n_in + n_skipped * fold, T, P) -> (B, n_out, T, F): a linear map each."""
+    """Of each band (B, n_in + n_skipped * fold, T, P) -> (B, n_out, T, width): a linear map each."""
 
     def __init__(self, n_in: int, n_skipped: int, n_out: int, folds: Sequence[int]) -> None:
         super().__init__()
         self.folds = list(folds)
         self.bands = nn.ModuleList(nn.Conv2d(n_in + n_skipped * n_bins, n_out * n_bins, 1) for n_bins in folds)
 
-    def forward(self, *bands: Tensor) -> Tensor:
+    def forward(self, *bands: Tensor) -> list[Tensor]:
         parts = zip(self.bands, bands, self.folds, strict=True)
-        return torch.cat([unfold(conv(band), n_bins) for conv, band, n_bins in parts], 3)
+        return [unfold(conv(band), n_bins) for conv, band, n_bins in parts]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dttnet.config import DTTNetConfig
 from dttnet.nn.bands import BandsIn, BandsOut, fold_bands
 from dttnet.nn.dual_path import DualPath
-from dttnet.nn.mask import add_up, apply_mask, limit
+from dttnet.nn.mask import add_up, apply_mask
 from dttnet.nn.tfc_tdf import TFCTDF, ConvUnit, join_subbands, norm_layer, split_subbands
 
 
@@ -85,15 +85,21 @@ class DTTNet(nn.Module):
         features = torch.split(x, [part.shape[3] for part in parts], 3) if len(parts) > 1 else [x]
         if self.config.spectrum_skip:
             features = [torch.cat(pair, 1) for pair in zip(features, parts, strict=True)]
-        x = join_subbands(self.last(*features), self.config.n_subbands)
-        x = x.reshape(x.shape[0], self.config.n_stems, -1, x.shape[2], x.shape[3])
+        if not self.config.band_widths:
+            return self._finish(join_subbands(self.last(*features), self.config.n_subbands), mixture)
+        # Band by band: what is done to all bins of all stems is bound by memory, and a band stays in the cache.
+        bands = zip(self.last(*features), torch.split(mixture, list(self.config.band_widths), 3), strict=True)
+        return torch.cat([self._finish(given, seen) for given, seen in bands], 4)
+
+    def _finish(self, given: Tensor, mixture: Tensor) -> Tensor:
+        """What the last layer gives, (B, S * C, T, F), as packed spectra of the stems (B, S, C, T, F)."""
+        x = given.reshape(given.shape[0], self.config.n_stems, -1, *given.shape[2:])
         if not self.config.mask:
             return x
         if self.config.masks_add_up:
             x = add_up(x)
-        if self.config.mask_limit and not self.training:  # a limit stops the gradients of what is beyond it
-            x = limit(x, self.config.mask_limit)
-        return apply_mask(x, mixture)
+        # A limit stops the gradients of what is beyond it.
+        return apply_mask(x, mixture, largest=0.0 if self.training else self.config.mask_limit)
 
     def _split(self, spectrum: Tensor) -> list[Tensor]:
         """(B, C, T, F) -> what each band's layers see, (B, C * n, T, F / n)."""
@@ -108,5 +114,6 @@ def _compress(x: Tensor, power: float) -> Tensor:
         return x
     squared = x.square()
     magnitude_squared = squared[:, 0::2] + squared[:, 1::2]
-    scale = (magnitude_squared + 1e-8) ** ((power - 1) / 2)
+    # A power, as engines compute it much faster.
+    scale = torch.exp((power - 1) / 2 * torch.log(magnitude_squared + 1e-8))
     return x * scale.repeat_interleave(2, 1)

@@ -13,17 +13,18 @@ def add_up(masks: Tensor) -> Tensor:
     return masks + one / masks.shape[1] - masks.mean(1, keepdim=True)
 
 
-def limit(masks: Tensor, largest: float) -> Tensor:
-    """Packed masks (B, S, C, T, F) with no magnitude above `largest`; phases stay."""
-    squared = masks.square()
-    power = squared[:, :, 0::2] + squared[:, :, 1::2]
-    scale = (power / largest**2).clamp(min=1).rsqrt()
-    return masks * scale.repeat_interleave(2, 2)
+def apply_mask(mask: Tensor, x: Tensor, *, largest: float = 0.0) -> Tensor:
+    """Complex product of a packed mask (B, S, C, T, F) and a packed spectrum (B, C, T, F).
 
-
-def apply_mask(mask: Tensor, x: Tensor) -> Tensor:
-    """Complex product of a packed mask (B, S, C, T, F) and a packed spectrum (B, C, T, F)."""
-    real, imag = x[:, None, 0::2], x[:, None, 1::2]
+    Args:
+        largest: Magnitudes of the mask above it are made that small, phases stay; 0 is no limit.
+    """
     mask_real, mask_imag = mask[:, :, 0::2], mask[:, :, 1::2]
-    product = torch.stack([mask_real * real - mask_imag * imag, mask_real * imag + mask_imag * real], 3)
-    return product.flatten(2, 3)
+    # On the spectrum, which is smaller than what comes of it.
+    x = largest * x if largest not in (0.0, 1.0) else x
+    real, imag = x[:, None, 0::2], x[:, None, 1::2]
+    product = [mask_real * real - mask_imag * imag, mask_real * imag + mask_imag * real]
+    if largest:
+        size = (mask_real.square() + mask_imag.square()).clamp(min=largest**2).sqrt()
+        product = [part / size for part in product]
+    return torch.stack(product, 3).flatten(2, 3)

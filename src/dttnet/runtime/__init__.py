@@ -30,6 +30,11 @@ class Network(Protocol):
         """Of the arithmetic: float32, bfloat16, float16."""
         ...
 
+    @property
+    def n_parallel(self) -> int:
+        """Calls at once that keep the device busy; more cost memory and gain nothing."""
+        ...
+
     def __call__(self, packed: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, 2C, T, F) -> (B, S, 2C, T, F)."""
         ...

@@ -55,6 +55,7 @@ def open_networks(
     device: str = AUTO,
     threads: int | None = None,
     precision: str = "float32",
+    n_parallel: int = 1,
 ) -> Opened:
     """Open model files, all with the same engine on the same device.
 
@@ -64,6 +65,7 @@ def open_networks(
         device: "cpu", "cuda", ...: as the engine calls it; or "auto".
         threads: Of the CPU; None leaves it to the engine.
         precision: Of the arithmetic, one of `PRECISIONS`. All results are given for float32.
+        n_parallel: Calls at once that are meant to be made; the networks say how many are worth while.
 
     Raises:
         UsageError: There is no engine or precision of this name.
@@ -84,7 +86,7 @@ def open_networks(
             absent.append(f"{name} on {where}: {problem}")
             continue
         try:
-            return Opened([_open(path, name, where, threads, precision) for path in paths], tuple(failed))
+            return Opened([_open(path, name, where, threads, precision, n_parallel) for path in paths], tuple(failed))
         except DeviceError as error:
             failed.append(f"{name} on {where}: {error}")
     raise DeviceError("; ".join([*failed, *absent]))
@@ -138,11 +140,11 @@ def _may_have(device: str) -> bool:
     return device != "mps" or sys.platform == "darwin"
 
 
-def _open(path: Path, engine: str, device: str, threads: int | None, precision: str) -> Network:
+def _open(path: Path, engine: str, device: str, threads: int | None, precision: str, n_parallel: int) -> Network:
     if engine == "onnxruntime":
         from dttnet.runtime.onnx import OnnxNetwork
 
-        return OnnxNetwork(path, device=device, threads=threads)
+        return OnnxNetwork(path, device=device, threads=threads, n_parallel=n_parallel)
     if engine == "openvino":
         from dttnet.runtime.openvino import OpenVinoNetwork
 

@@ -44,6 +44,7 @@ class OpenVinoNetwork:
     """
 
     engine = "openvino"
+    n_parallel = 1
 
     def __init__(
         self, path: Path, *, device: str = "cpu", threads: int | None = None, precision: str = "float32"

@@ -40,6 +40,7 @@ class TorchNetwork:
     """
 
     engine = "torch"
+    n_parallel = 1
 
     def __init__(self, network: nn.Module, card: NetworkCard, *, precision: str = "float32") -> None:
         self.card = card
