@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dttnet import exit_codes
+from dttnet.bench_cli import bench
 from dttnet.data_cli import data
 from dttnet.doctor_cli import doctor
 from dttnet.errors import DttnetError
@@ -37,6 +38,7 @@ def main() -> None:
 
 main.add_command(models)
 main.add_command(doctor)
+main.add_command(bench)
 main.add_command(data)
 main.add_command(evaluate)
 main.add_command(train)

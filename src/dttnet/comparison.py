@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from dttnet import store
-from dttnet.cpus import count_cpus
+from dttnet.bench import real_time_factors
 from dttnet.runtime.onnx import read_card
 from dttnet.separator import Separator
-
-# So long that no engine sees its first call, and so short that it costs little.
-_WARM_UP_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,17 +60,12 @@ def compare(name: str, *, seconds: float | None, threads: int | None = None) -> 
 
 
 def real_time_factor(name: str, seconds: float, *, threads: int | None = None) -> float:
-    """Seconds of work per second of audio, on the CPU, with everything that `dttnet separate` does to samples.
+    """See `bench.real_time_factors`; on the CPU.
 
     Args:
         name: See `compare`.
-        seconds: Of stereo noise to separate, after a second that is not counted.
-        threads: Of the CPU; None is all that this process may use.
+        seconds: Of noise.
+        threads: Of the CPU; None is one per physical core.
     """
-    separator = Separator(name, device="cpu", threads=threads or count_cpus())
-    rate = separator.transform.sample_rate
-    noise = 0.1 * np.random.Generator(np.random.PCG64(0)).standard_normal((2, round(seconds * rate)), np.float32)
-    separator.separate(noise[:, : round(_WARM_UP_S * rate)], rate)
-    started = time.perf_counter()
-    separator.separate(noise, rate)
-    return (time.perf_counter() - started) / seconds
+    separator = Separator(name, device="cpu", threads=threads)
+    return next(real_time_factors(separator, seconds=seconds, runs=1))

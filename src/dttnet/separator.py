@@ -80,7 +80,7 @@ class Quality:
 _AS_IT_IS = (View(),)
 QUALITIES = {
     "fast": Quality(overlap=0.0, views=_AS_IT_IS),
-    "balanced": Quality(overlap=0.05, views=_AS_IT_IS),
+    "balanced": Quality(overlap=0.03, views=_AS_IT_IS),
     "best": Quality(overlap=0.25, views=tuple(View(sign, swapped) for swapped in (False, True) for sign in (1, -1))),
 }
 """Chosen from the table of benchmarks/qualities.py."""

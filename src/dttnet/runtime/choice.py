@@ -134,6 +134,19 @@ def why_not(engine: str, device: str, *, precision: str = "float32") -> str:
     return ""
 
 
+def computes_in(engine: str, device: str, precision: str) -> bool:
+    """Whether a device has arithmetic of its own for a precision, so that it is worth while."""
+    if precision == "float32" or engine == "onnxruntime":
+        return precision == "float32"
+    if engine == "openvino":
+        from dttnet.runtime import openvino
+
+        return openvino.computes_in(precision, device)
+    from dttnet.runtime import torch
+
+    return torch.computes_in(precision, device)
+
+
 def _may_have(device: str) -> bool:
     if device.startswith("cuda"):
         return Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists() or shutil.which("nvidia-smi") is not None

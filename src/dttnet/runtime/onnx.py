@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -89,6 +90,8 @@ def _open_on(path: Path, device: str, threads: int) -> ort.InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    if _has_common_memory():
+        options.add_session_config_entry("session.use_env_allocators", "1")
     if device not in devices():
         raise DeviceError(f"there is no device {device!r} that onnxruntime can use, only {', '.join(devices())}")
     provider = _PROVIDERS[device]
@@ -96,6 +99,21 @@ def _open_on(path: Path, device: str, threads: int) -> ort.InferenceSession:
     if session.get_providers()[0] != provider:
         raise DeviceError("it could not be started (driver or libraries missing?)")
     return session
+
+
+@functools.cache
+def _has_common_memory() -> bool:
+    """Whether all our networks take their memory from one place; otherwise each keeps the most it ever needed.
+
+    Other users of ONNX Runtime in this process notice nothing: a session has to ask for it.
+    """
+    place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    try:
+        # No limit, and no more taken at once than is asked for.
+        ort.create_and_register_allocator(place, ort.OrtArenaCfg(0, 1, -1, -1))
+    except Exception:  # onnxruntime's exceptions share no public root; somebody else may have made one
+        return False
+    return True
 
 
 def _open(path: Path, options: ort.SessionOptions, providers: list[str]) -> ort.InferenceSession:

@@ -30,6 +30,14 @@ def devices() -> list[str]:
     return [*found, "cpu"]
 
 
+def computes_in(precision: str, device: str = "cpu") -> bool:
+    """Whether a device has arithmetic of its own for a precision; a CPU without it computes the same, much slower."""
+    if precision == "float32" or device != "cpu":
+        return True
+    found = {"bfloat16": "_is_mkldnn_bf16_supported", "float16": "_is_mkldnn_fp16_supported"}[precision]
+    return bool(getattr(torch.ops.mkldnn, found)())
+
+
 class TorchNetwork:
     """A torch network as an engine.
 
