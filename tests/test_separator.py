@@ -120,17 +120,16 @@ def test_a_stream_that_nobody_finishes_leaves_no_thread(one_stem: Path) -> None:
     assert threading.active_count() == before
 
 
-def test_the_best_quality_averages_a_song_seen_in_four_ways(one_stem: Path) -> None:
+def test_the_best_quality_averages_a_song_and_the_swapped_one(one_stem: Path) -> None:
     mix = mixture(CORE)
     network = Recorder(one_stem)
     plain = Separator([network], chunk_frames=FRAMES).separate(mix, 44100)
     (as_it_is,) = network.seen
     network = Recorder(one_stem)
     best = Separator([network], chunk_frames=FRAMES, quality="best").separate(mix, 44100)
-    swapped = as_it_is[:, [2, 3, 0, 1]]
-    assert len(network.seen) == 4
-    for seen, expected in zip(network.seen, (as_it_is, -as_it_is, swapped, -swapped), strict=True):
-        np.testing.assert_array_equal(seen, expected)
+    assert len(network.seen) == 2
+    np.testing.assert_array_equal(network.seen[0], as_it_is)
+    np.testing.assert_array_equal(network.seen[1], as_it_is[:, [2, 3, 0, 1]])
     # Undone again: a network that treats all alike gives the same.
     for stem, samples in best.items():
         np.testing.assert_allclose(samples, plain[stem], atol=ROUNDING)

@@ -51,37 +51,24 @@ MAX_CHANNELS = 64
 _SILENCE = 2.0**-24
 
 
-@dataclass(frozen=True)
-class View:
-    """A way to present a song to a network, which is undone in what it gives.
-
-    Attributes:
-        sign: -1 turns the polarity.
-        is_swapped: Left and right change places.
-    """
-
-    sign: int = 1
-    is_swapped: bool = False
-
-
 @dataclass(frozen=True, kw_only=True)
 class Quality:
     """How much work is done for a song.
 
     Attributes:
         overlap: See `Separator`.
-        views: Those whose results are averaged; a network does not treat them quite alike.
+        swaps: Average with what comes of the song whose left and right are swapped, which a network does not treat
+            quite alike. Twice the work.
     """
 
     overlap: float
-    views: tuple[View, ...]
+    swaps: bool = False
 
 
-_AS_IT_IS = (View(),)
 QUALITIES = {
-    "fast": Quality(overlap=0.0, views=_AS_IT_IS),
-    "balanced": Quality(overlap=0.03, views=_AS_IT_IS),
-    "best": Quality(overlap=0.25, views=tuple(View(sign, swapped) for swapped in (False, True) for sign in (1, -1))),
+    "fast": Quality(overlap=0.0),
+    "balanced": Quality(overlap=0.03),
+    "best": Quality(overlap=0.25, swaps=True),
 }
 """Chosen from the table of benchmarks/qualities.py."""
 DEFAULT_QUALITY = "balanced"
@@ -198,7 +185,7 @@ class Separator:
         self.engine = self._networks[0].engine
         self.device = self._networks[0].device
         self.transform = self._layout.transform
-        self._views = QUALITIES[quality].views
+        self._swaps = QUALITIES[quality].swaps
         n_frames = _REFERENCE_FRAMES if self._reflect else _LOW_MEMORY_FRAMES if low_memory else DEFAULT_FRAMES
         multiple = math.lcm(*(network.card.frame_multiple for network in self._networks))
         self.plan = ChunkPlan(
@@ -388,7 +375,8 @@ class Separator:
         estimates: list[Float] = [mixture] * len(self._layout.known)
         for network, positions in zip(self._networks, self._layout.positions, strict=True):
             n_bins = network.card.transform.n_bins
-            given = _averaged(network, np.ascontiguousarray(mixture[..., :n_bins]), self._views)
+            seen = np.ascontiguousarray(mixture[..., :n_bins])
+            given = _from_both_sides(network, seen) if self._swaps else network(seen)
             for index, position in enumerate(positions):
                 estimates[position] = _widened(given[:, index], self.transform.n_bins)
         missing = missing_share(estimates, mixture) if self._layout.projects else None
@@ -602,19 +590,11 @@ class _Run:
         return stems
 
 
-def _averaged(network: Network, packed: Float, views: Sequence[View]) -> Float:
-    """(B, 2C, T, F) -> (B, S, 2C, T, F): the mean of what a network gives for views of the same song."""
-    if tuple(views) == _AS_IT_IS:
-        return network(packed)
-    total: Float | None = None
-    for view in views:
-        # Half of the channels is the other side, left for right.
-        half = packed.shape[1] // 2 if view.is_swapped else 0
-        share = np.float32(view.sign / len(views))
-        given = np.roll(network(np.roll(packed, half, axis=1) * np.float32(view.sign)), half, axis=2) * share
-        total = given if total is None else total + given
-    assert total is not None
-    return total
+def _from_both_sides(network: Network, packed: Float) -> Float:
+    """(B, 2C, T, F) -> (B, S, 2C, T, F): the mean of what a network gives for a song and for the swapped one."""
+    half = packed.shape[1] // 2
+    given = network(packed) + np.roll(network(np.roll(packed, half, axis=1)), half, axis=2)
+    return given * np.float32(0.5)
 
 
 def _widened(packed: Float, n_bins: int) -> Float:
