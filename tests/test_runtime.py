@@ -118,6 +118,30 @@ def test_half_precision_is_near_float32(model: Path) -> None:
     assert 1e-4 < error < 3e-2
 
 
+def test_a_compiled_network_computes_the_same_and_is_compiled_for_one_length(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[int, ...]] = []
+
+    def compiler(forward):  # type: ignore[no-untyped-def]  # torch's own takes minutes
+        def compiled(packed: torch.Tensor) -> torch.Tensor:
+            made.append(tuple(packed.shape))
+            return forward(packed)
+
+        return compiled
+
+    monkeypatch.setattr("torch.compile", compiler)
+    (network,) = choice.open_networks([model], compiled=True, device="cpu", threads=1).networks
+    assert network.engine == "torch"
+    expected = OnnxNetwork(model, threads=1)
+    for n_frames in (16, 16, 8):
+        x = reference.noise((1, 4, n_frames, 64), n_frames)
+        assert relative_error(network(x), expected(x)) <= TOLERANCE
+    assert made == [(1, 4, 16, 64)] * 2
+    with pytest.raises(UsageError, match="the engine onnxruntime compiles nothing"):
+        choice.open_networks([model], engine="onnxruntime", compiled=True)
+
+
 def test_auto_takes_the_fastest_that_is_there(model: Path) -> None:
     result = choice.open_networks([model])
     assert [(network.engine, network.device) for network in result.networks] == [("onnxruntime", "cpu")]

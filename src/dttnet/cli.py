@@ -63,6 +63,7 @@ main.add_command(export)
 @click.option("--engine", default="auto", show_default=True, help="onnxruntime, openvino, torch.")
 @click.option("-d", "--device", default="auto", show_default=True, help="auto, cpu, cuda, ...")
 @click.option("--precision", default="float32", show_default=True, help="Of the arithmetic: also bfloat16, float16.")
+@click.option("--compile", "compiled", is_flag=True, help="For this machine, with the engine torch: takes minutes.")
 @click.option("--threads", type=int, default=None, help="Of the CPU.  [default: all physical cores]")
 @click.option("--raw", is_flag=True, help="The networks' bare estimates: they need not add up to the song.")
 @click.option("--skip-existing", is_flag=True, help="Leave out songs whose files are all there.")
@@ -86,6 +87,7 @@ def separate(
     engine: str,
     device: str,
     precision: str,
+    compiled: bool,
     threads: int | None,
     raw: bool,
     skip_existing: bool,
@@ -120,6 +122,7 @@ def separate(
         engine=engine,
         device=device,
         precision=precision,
+        compiled=compiled,
         threads=threads,
         quality=quality,
         low_memory=low_memory,

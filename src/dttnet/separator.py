@@ -111,6 +111,7 @@ class Separator:
         engine: "onnxruntime", "openvino" or "torch", or "auto"; see `dttnet.runtime.choice`.
         device: "auto", "cpu", "cuda", ...; anything but "auto" is used or it is an error.
         precision: Of the networks' arithmetic: "float32", or "bfloat16" or "float16" where engine and device have it.
+        compiled: Compile the networks for this machine, with the engine torch: takes minutes, for GPUs and long work.
         threads: Threads of the CPU engine; None leaves it to the engine.
         quality: One of `QUALITIES`: how much work is done for a song.
         low_memory: Shorter chunks, one at a time: somewhat slower.
@@ -142,6 +143,7 @@ class Separator:
         engine: str = AUTO,
         device: str = AUTO,
         precision: str = "float32",
+        compiled: bool = False,
         threads: int | None = None,
         quality: str = DEFAULT_QUALITY,
         low_memory: bool = False,
@@ -177,6 +179,7 @@ class Separator:
                 device=device,
                 threads=threads,
                 precision=precision,
+                compiled=compiled,
                 n_parallel=1 if low_memory else _N_PARALLEL,
             )
             self._networks, self.warnings = opened.networks, opened.failed

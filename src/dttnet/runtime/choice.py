@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import shutil
 import sys
@@ -56,6 +57,7 @@ def open_networks(
     threads: int | None = None,
     precision: str = "float32",
     n_parallel: int = 1,
+    compiled: bool = False,
 ) -> Opened:
     """Open model files, all with the same engine on the same device.
 
@@ -66,6 +68,7 @@ def open_networks(
         threads: Of the CPU; None leaves it to the engine.
         precision: Of the arithmetic, one of `PRECISIONS`. All results are given for float32.
         n_parallel: Calls at once that are meant to be made; the networks say how many are worth while.
+        compiled: Compile the networks for this machine, which torch can, and no other engine is then taken.
 
     Raises:
         UsageError: There is no engine or precision of this name.
@@ -76,8 +79,13 @@ def open_networks(
         raise UsageError(f"engine is {engine!r}: give {AUTO}, {', '.join(ENGINES)}")
     if precision not in PRECISIONS:
         raise UsageError(f"precision is {precision!r}: give {', '.join(PRECISIONS)}")
+    if compiled and engine == AUTO:
+        engine = "torch"
+    if compiled and engine != "torch":
+        raise UsageError(f"the engine {engine} compiles nothing: leave that out, or take the engine torch")
     if engine != AUTO and not is_installed(engine):
         raise MissingExtraError(f"The engine {engine}", engine)
+    opened = functools.partial(_open, threads=threads, precision=precision, n_parallel=n_parallel, compiled=compiled)
     absent: list[str] = []
     failed: list[str] = []
     for name, where in candidates(engine, device):
@@ -86,7 +94,7 @@ def open_networks(
             absent.append(f"{name} on {where}: {problem}")
             continue
         try:
-            return Opened([_open(path, name, where, threads, precision, n_parallel) for path in paths], tuple(failed))
+            return Opened([opened(path, name, where) for path in paths], tuple(failed))
         except DeviceError as error:
             failed.append(f"{name} on {where}: {error}")
     raise DeviceError("; ".join([*failed, *absent]))
@@ -153,7 +161,9 @@ def _may_have(device: str) -> bool:
     return device != "mps" or sys.platform == "darwin"
 
 
-def _open(path: Path, engine: str, device: str, threads: int | None, precision: str, n_parallel: int) -> Network:
+def _open(
+    path: Path, engine: str, device: str, *, threads: int | None, precision: str, n_parallel: int, compiled: bool
+) -> Network:
     if engine == "onnxruntime":
         from dttnet.runtime.onnx import OnnxNetwork
 
@@ -164,4 +174,4 @@ def _open(path: Path, engine: str, device: str, threads: int | None, precision: 
         return OpenVinoNetwork(path, device=device, threads=threads, precision=precision)
     from dttnet.runtime.torch import open_network
 
-    return open_network(path, device=device, threads=threads, precision=precision)
+    return open_network(path, device=device, threads=threads, precision=precision, compiled=compiled)

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from dttnet.config import NetworkCard, network_config
 from dttnet.errors import DeviceError, ModelError, OutOfMemoryError
@@ -45,15 +45,20 @@ class TorchNetwork:
         network: (B, 2C, T, F) -> (B, S, 2C, T, F); run where its parameters are, in the mode it is in.
         card: What it is.
         precision: "float32", or "bfloat16" or "float16" where torch holds them good enough (autocast).
+        compiled: Through torch.compile: minutes at the first call, for the length of that; others run as they are.
     """
 
     engine = "torch"
     n_parallel = 1
 
-    def __init__(self, network: nn.Module, card: NetworkCard, *, precision: str = "float32") -> None:
+    def __init__(
+        self, network: nn.Module, card: NetworkCard, *, precision: str = "float32", compiled: bool = False
+    ) -> None:
         self.card = card
         self.precision = precision
         self._network = network
+        self._compiled = torch.compile(network.forward) if compiled else None
+        self._compiled_for: tuple[int, ...] | None = None
 
     @property
     def device(self) -> str:
@@ -72,17 +77,37 @@ class TorchNetwork:
                 torch.inference_mode(),
                 torch.autocast(where.type, dtype=_PRECISIONS[self.precision] if is_half else None, enabled=is_half),
             ):
-                # Not by way of __call__: a compiled network would be compiled again for every length of a last chunk.
-                out = self._network.forward(torch.from_numpy(packed).to(where))
+                out = self._forward(torch.from_numpy(packed).to(where))
             result: NDArray[np.float32] = out.float().cpu().numpy()
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise OutOfMemoryError(f"{where}: out of memory ({str(error).splitlines()[0]})") from error
         return result
 
+    def _forward(self, packed: Tensor) -> Tensor:
+        # Not by way of the network's __call__, which training may have compiled: it would be compiled again for every
+        # length of a last chunk.
+        out: Tensor
+        if self._compiled is None or self._compiled_for not in (None, packed.shape):
+            out = self._network.forward(packed)
+            return out
+        from torch._dynamo.exc import BackendCompilerFailed  # takes a second
+
+        self._compiled_for = packed.shape
+        try:
+            out = self._compiled(packed)
+        except BackendCompilerFailed as error:
+            raise DeviceError(f"torch cannot compile the network here ({str(error).splitlines()[0]})") from error
+        return out
+
 
 def open_network(
-    path: Path, *, device: str = "cpu", threads: int | None = None, precision: str = "float32"
+    path: Path,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    precision: str = "float32",
+    compiled: bool = False,
 ) -> TorchNetwork:
     """A network from one of our ONNX files, run by torch.
 
@@ -90,7 +115,7 @@ def open_network(
         path: The file.
         device: One of `devices()`, or "cuda:1" and the like.
         threads: Of the CPU, for all of torch; None leaves it to torch.
-        precision: See `TorchNetwork`.
+        precision, compiled: See `TorchNetwork`.
 
     Raises:
         DeviceError: The device is not there.
@@ -101,7 +126,7 @@ def open_network(
     network, card = load_network(path)
     if threads is not None:
         torch.set_num_threads(threads)
-    return TorchNetwork(network.to(device), card, precision=precision)
+    return TorchNetwork(network.to(device), card, precision=precision, compiled=compiled)
 
 
 def load_network(path: Path) -> tuple[nn.Module, NetworkCard]:
