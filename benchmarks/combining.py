@@ -9,7 +9,7 @@ mixture. Printed is a Markdown table: the mean over all tracks, in dB.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from unittest.mock import patch
 
@@ -21,8 +21,8 @@ from dttnet.dataset import STEMS, Track, load_dataset
 from dttnet.metrics import usdr
 
 Float = NDArray[np.float32]
-Way = Callable[[Float, Float], None]
-"""Like `consistency.project`: estimates (B, S, 2C, T, F), changed in place, and the mixture (B, 2C, T, F)."""
+Way = Callable[[Sequence[Float], Float], list[Float]]
+"""Like `consistency.missing_shares`: estimates (B, 2C, T, F) of each stem and the mixture, to what each gets."""
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
     print("| what is missing becomes | " + " | ".join(separator.stems) + " | mean |")
     print("|---|" + "---:|" * (len(separator.stems) + 1))
     for name, way in ways(separator.stems).items():
-        with patch("dttnet.separator.project", way):
+        with patch("dttnet.separator.missing_shares", way):
             scores = np.nanmean([score(separator, track) for track in tracks], axis=0)
         print(f"| {name} | " + " | ".join(f"{value:.2f}" for value in (*scores, scores.mean())) + " |", flush=True)
 
@@ -44,29 +44,32 @@ def main() -> None:
 def ways(stems: tuple[str, ...]) -> dict[str, Way]:
     """By name."""
 
-    def weighted(weigh: Callable[[Float], Float]) -> Way:
-        def way(estimates: Float, mixture: Float) -> None:
-            missing = mixture - estimates.sum(axis=1)
+    def weighted(weigh: Callable[[Sequence[Float]], list[Float]]) -> Way:
+        def way(estimates: Sequence[Float], mixture: Float) -> list[Float]:
+            missing = mixture - sum(estimates)
             weights = weigh(estimates)
-            weights /= weights.sum(axis=1, keepdims=True)
-            estimates += weights * missing[:, np.newaxis]
+            total = sum(weights)
+            return [weight / total * missing for weight in weights]
 
         return way
 
-    def energy(estimates: Float) -> Float:
-        """(B, S, 2C, T, F), the same for the real and the imaginary part of a bin."""
-        parts = estimates.reshape(*estimates.shape[:2], -1, 2, *estimates.shape[3:])
-        both = np.square(parts).sum(axis=3, keepdims=True).repeat(2, axis=3)
-        return both.reshape(estimates.shape) + np.float32(1e-12)
+    def energies(estimates: Sequence[Float]) -> list[Float]:
+        return [energy(estimate) for estimate in estimates]
 
-    is_other = np.array([stem == "other" for stem in stems], np.float32).reshape(1, -1, 1, 1, 1)
     return {
-        "every stem's, in equal shares": consistency.project,
-        "other's": weighted(lambda _: is_other.copy()),
-        "every stem's, by its magnitude": weighted(lambda estimates: np.sqrt(energy(estimates))),
-        "every stem's, by its energy": weighted(energy),
-        "nobody's (but other's, in the end)": lambda _estimates, _mixture: None,
+        "every stem's, in equal shares": consistency.missing_shares,
+        "other's": weighted(lambda _: [np.float32(stem == "other") for stem in stems]),
+        "every stem's, by its magnitude": weighted(lambda estimates: [np.sqrt(one) for one in energies(estimates)]),
+        "every stem's, by its energy": weighted(energies),
+        "nobody's (but other's, in the end)": lambda estimates, _: [np.zeros_like(one) for one in estimates],
     }
+
+
+def energy(estimate: Float) -> Float:
+    """(B, 2C, T, F), the same for the real and the imaginary part of a bin."""
+    parts = estimate.reshape(len(estimate), -1, 2, *estimate.shape[2:])
+    both = np.square(parts).sum(axis=2, keepdims=True).repeat(2, axis=2)
+    return both.reshape(estimate.shape) + np.float32(1e-12)
 
 
 def score(separator: Separator, track: Track) -> list[float]:

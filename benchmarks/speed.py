@@ -215,14 +215,14 @@ def main() -> None:
         for name in store.shipped():
             sides[name] = (sys.executable, "dttnet", {"model": name, **threads})
         sides["paper x1"] = (sys.executable, "dttnet", one)
-        sides["paper x1, low memory"] = (sys.executable, "dttnet", {**one, "low_memory": True})
-        sides["paper x1, eager"] = (
+        sides["paper x1 low memory"] = (sys.executable, "dttnet", {**one, "low_memory": True})
+        sides["paper x1 eager"] = (
             sys.executable,
             "dttnet",
             {**one, "engine": "torch", "overlap": 0, "chunk_frames": 256},
         )
         if is_installed("openvino"):
-            sides["paper x1, openvino"] = (sys.executable, "dttnet", {**one, "engine": "openvino"})
+            sides["paper x1 openvino"] = (sys.executable, "dttnet", {**one, "engine": "openvino"})
         sides["paper x4"] = (sys.executable, "dttnet", paper)
         if args.peers:
             sides["HT Demucs"] = (args.peers, "demucs", dict(threads))
@@ -237,9 +237,9 @@ def main() -> None:
     for name, (factor, memory) in found.items():
         print(f"{name:22} {factor:7.3f} {memory:8.0f}")
     print()
-    for base in ("paper x1, eager", "HT Demucs", "Open-Unmix"):
+    for base in ("paper x1 eager", "HT Demucs", "Open-Unmix"):
         for name in found:
-            is_fair = name.startswith("paper x1") == (base == "paper x1, eager")
+            is_fair = name.startswith("paper x1") == (base == "paper x1 eager")
             if base in found and name != base and is_fair:
                 print(f"{name} is {found[base][0] / found[name][0]:.2f} times as fast as {base}")
     if "paper x1" in found:

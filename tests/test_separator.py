@@ -412,8 +412,9 @@ def test_memory_does_not_grow_with_the_length(four_stems: Path, rate: int) -> No
         return highest
 
     peak(1)  # what is made once and kept, such as windows
-    # Python's own small objects vary; ten blocks of samples more would be 1.1 MB.
-    assert abs(peak(20) - peak(4)) < 100_000
+    # Which chunks are at which point of their work at the same moment varies, at some 60 KB each; to keep sixteen more
+    # blocks would take 1.8 MB.
+    assert abs(peak(20) - peak(4)) < 400_000
 
 
 def test_a_stream_of_nothing_gives_nothing(four_stems: Path) -> None:

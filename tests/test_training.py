@@ -22,7 +22,7 @@ from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 
 from conftest import noise
 from dttnet.config import DTTNetConfig, NetworkCard, NetworkConfig, Transform, network_config
-from dttnet.consistency import missing_share
+from dttnet.consistency import missing_shares
 from dttnet.dataset import STEMS
 from dttnet.errors import AudioError, DttnetError, ModelError, UsageError
 from dttnet.nn.build import build_network
@@ -394,8 +394,8 @@ def test_some_stems_of_a_network_of_masks_stay_what_users_get_of_them(network: D
     mixture = torch.randn(2, 4, 16, 64)
     with torch.no_grad():
         estimates = joint(mixture)
-        missing = missing_share(list(estimates.numpy().swapaxes(0, 1)), mixture.numpy())
-        made_to_add_up = estimates.numpy() + missing[:, None]
+        shares = missing_shares(list(estimates.numpy().swapaxes(0, 1)), mixture.numpy())
+        made_to_add_up = estimates.numpy() + np.stack(shares, 1)
         for adds_up, expected in ((True, made_to_add_up), (False, estimates.numpy())):
             part = take_stems(start, ["bass", "vocals"], adds_up=adds_up)
             assert part.card.stems == ("bass", "vocals")

@@ -16,18 +16,18 @@ from numpy.typing import NDArray
 Float = NDArray[np.float32]
 
 
-def missing_share(estimates: Sequence[Float], mixture: Float) -> Float:
-    """What to add to every estimate so that they add up: an equal share of what is missing.
+def missing_shares(estimates: Sequence[Float], mixture: Float) -> list[Float]:
+    """What to add to each estimate so that they add up: an equal share of what is missing.
 
     Args:
         estimates: (B, ...) of each stem.
         mixture: (B, ...).
 
     Returns:
-        (B, ...). The estimates with it sum to the mixture, to float32 rounding.
+        (B, ...) for each stem. The estimates with them sum to the mixture, to float32 rounding.
     """
     missing = mixture - estimates[0]
     for estimate in estimates[1:]:
         missing -= estimate
     missing /= len(estimates)
-    return missing
+    return [missing] * len(estimates)

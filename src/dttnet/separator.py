@@ -22,7 +22,7 @@ from dttnet import store
 from dttnet.audio import BLOCK, MAX_RATE_HZ, MIN_RATE_HZ, Encoding, Resampler, StemWriter, open_audio
 from dttnet.chunks import Chunk, Chunker, ChunkPlan, OverlapAdd, SampleQueue
 from dttnet.config import NetworkCard, Transform
-from dttnet.consistency import missing_share
+from dttnet.consistency import missing_shares
 from dttnet.errors import AudioError, ModelError, OutOfMemoryError, UsageError
 from dttnet.runtime import Network
 from dttnet.runtime.choice import AUTO, open_networks
@@ -382,12 +382,13 @@ class Separator:
             given = _from_both_sides(network, seen) if self._swaps else network(seen)
             for index, position in enumerate(positions):
                 estimates[position] = _widened(given[:, index], self.transform.n_bins)
-        missing = missing_share(estimates, mixture) if self._layout.projects else None
+        shares = missing_shares(estimates, mixture) if self._layout.projects else None
         tracks = np.empty((len(mixture), len(self._layout.tracks), 2, self.plan.core_of(mixture.shape[2])), np.float32)
         for number, members in enumerate(self._layout.tracks):
-            track = functools.reduce(np.add, [estimates[member] for member in members])
-            if missing is not None:
-                track = track + len(members) * missing
+            parts = [estimates[member] for member in members]
+            if shares is not None:
+                parts += [shares[member] for member in members]
+            track = functools.reduce(np.add, parts)
             tracks[:, number] = istft(unpack(track), self.transform)[..., half:-half]
         if not np.isfinite(tracks).all():
             at_s = start / self.transform.sample_rate
