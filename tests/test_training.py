@@ -348,6 +348,23 @@ def test_the_bare_estimates_of_masks_that_learned_to_add_up_add_up(
         np.testing.assert_allclose(bare[stem], made[stem], atol=1e-5)
 
 
+def test_some_stems_of_a_run_make_a_model_of_their_own(tmp_path: Path, train: Callable[..., FitReport]) -> None:
+    train("run", "network.mask=true")
+    release(tmp_path / "run", tmp_path / "all")
+    part = release(tmp_path / "run", tmp_path / "part", stems=["bass", "vocals"])
+    assert part.path.name == "bass-vocals.onnx"
+    assert part.card.stems == ("bass", "vocals")
+    assert "drums" not in part.card.quality
+    mix = noise(44100, peak=0.5).T.astype(np.float32)
+    of_all, of_part = (Separator(str(tmp_path / name), adds_up=False).separate(mix, 44100) for name in ("all", "part"))
+    for stem in part.card.stems:
+        # Sums of float32 in another order.
+        np.testing.assert_allclose(of_part[stem], of_all[stem], atol=1e-5)
+    with pytest.raises(UsageError, match="gives vocals, drums, bass, other, but not piano"):
+        release(tmp_path / "run", tmp_path / "none", stems=["piano"])
+    assert not (tmp_path / "none").exists()
+
+
 def test_fine_tuning_starts_from_the_model(tmp_path: Path, train: Callable[..., FitReport]) -> None:
     train("first")
     released = release(tmp_path / "first", tmp_path / "model")

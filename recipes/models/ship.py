@@ -1,9 +1,10 @@
 """Put trained networks into the package as one of its models.
 
-    python recipes/models/ship.py NAME RUN... --scores DIR
+    python recipes/models/ship.py NAME RUN[:STEM,STEM]... --scores DIR
 
-Each RUN is the folder of a run or a checkpoint. DIR is what `dttnet evaluate` wrote for them on the test song: its
-scores become part of the files. The card, src/dttnet/weights/NAME/CARD.md, is written by hand and must say the same.
+Each RUN is the folder of a run or a checkpoint, of which all stems are taken, or those that are named. DIR is what
+`dttnet evaluate` wrote for them on the test song: its scores become part of the files. The card,
+src/dttnet/weights/NAME/CARD.md, is written by hand and must say the same.
 """
 
 from __future__ import annotations
@@ -27,18 +28,22 @@ TRAINING_DATA = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
-    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("runs", nargs="+")
     parser.add_argument("--scores", type=Path, required=True)
     args = parser.parse_args()
     usdr = json.loads((args.scores / "summary.json").read_text(encoding="utf-8"))["methods"]["estimates"]["usdr"]
     quality = "uSDR on the test song: " + ", ".join(f"{name} {value:.1f} dB" for name, value in usdr.items())
     folder = PACKAGE / "weights" / args.name
     hashes = {}
-    for run in args.runs:
+    for old in folder.glob("*.onnx"):
+        old.unlink()
+    for text in args.runs:
+        run, _, stems = text.partition(":")
         released = release(
-            run,
+            Path(run),
             folder,
             which="last",
+            stems=stems.split(",") if stems else None,
             licence=LICENCE,
             training_data=TRAINING_DATA,
             quality=quality,

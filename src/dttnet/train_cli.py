@@ -11,6 +11,7 @@ import click
 from dttnet import exit_codes
 from dttnet.errors import MissingExtraError, UsageError
 from dttnet.exit_codes import with_exit_codes
+from dttnet.options import split_names
 
 if TYPE_CHECKING:
     from dttnet.training.trainer import Root
@@ -66,11 +67,21 @@ def train(
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the model.")
 @click.option("--which", type=click.Choice(["best", "last"]), default="best", show_default=True)
+@click.option("--stems", callback=split_names, default=None, help="Only these of the run, separated by commas.")
 @click.option("--licence", default="", help="Of the weights: you decide; it goes into the model's card.")
 @click.option("--training-data", default="", help="In words, in place of what the run knows.")
 @click.option("--float16", "half_weights", is_flag=True, help="Half the size; the sound changes by less than -40 dB.")
 @with_exit_codes
-def export(run: Path, *, out: Path, which: str, licence: str, training_data: str, half_weights: bool) -> None:
+def export(
+    run: Path,
+    *,
+    out: Path,
+    which: str,
+    stems: tuple[str, ...] | None,
+    licence: str,
+    training_data: str,
+    half_weights: bool,
+) -> None:
     """Make a model of a run: `dttnet separate -n MODEL SONG` takes it.
 
     RUN is the folder of a run or one of its checkpoints. Runs of other stems exported into the same folder make one
@@ -81,7 +92,9 @@ def export(run: Path, *, out: Path, which: str, licence: str, training_data: str
     except ModuleNotFoundError as error:
         raise MissingExtraError("Export", "train") from error
 
-    result = release(run, out, which=which, licence=licence, training_data=training_data, half_weights=half_weights)
+    result = release(
+        run, out, which=which, stems=stems, licence=licence, training_data=training_data, half_weights=half_weights
+    )
     click.echo(f"{result.path}: {', '.join(result.card.stems)}, step {result.step}")
     click.echo(f"  {result.report}")
     click.echo(f"  card: {result.card_path}")

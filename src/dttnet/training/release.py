@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dttnet.config import DTTNetConfig, NetworkCard, network_config
+from dttnet.errors import UsageError
 from dttnet.files import whole_file
 from dttnet.nn.build import build_network
 from dttnet.training.adapt import take_stems
@@ -32,6 +34,7 @@ def release(
     folder: Path,
     *,
     which: str = "best",
+    stems: Sequence[str] | None = None,
     licence: str = "",
     training_data: str = "",
     quality: str = "",
@@ -42,6 +45,7 @@ def release(
     Args:
         run: Folder of a run, or a checkpoint.
         which: "best" or "last" checkpoint of the run.
+        stems: Some of the run's; None is all.
         licence: Of the weights.
         training_data: In words, in place of what the run knows.
         quality: In words, in place of the run's validation scores.
@@ -49,24 +53,30 @@ def release(
 
     Raises:
         ModelError: There is no checkpoint, or the exported network does not compute what the trained one does.
+        UsageError: The run has not these stems, or is of an architecture that some stems cannot be taken from.
     """
     checkpoint = read_checkpoint(find_checkpoint(run, which=which))
     config = checkpoint.experiment.network_config
     start = Start(name=str(checkpoint.path), card=checkpoint.card, state=checkpoint.state)
-    if (
+    # Such estimates mean nothing until they are made to add up: here by the network itself, at no cost.
+    adds_up = (
         isinstance(config, DTTNetConfig)
         and config.mask
         and (checkpoint.experiment.loss.consistent or config.masks_add_up)
-    ):
-        # Such estimates mean nothing until they are made to add up: here by the network itself, at no cost.
-        start = take_stems(start, checkpoint.card.stems, adds_up=True)
+    )
+    known = checkpoint.card.stems
+    unknown = [stem for stem in stems or () if stem not in known]
+    if unknown:
+        raise UsageError(f"{run}: gives {', '.join(known)}, but not {', '.join(unknown)}")
+    if adds_up or (stems is not None and tuple(stems) != known):
+        start = take_stems(start, stems or known, adds_up=adds_up)
     network = build_network(network_config(dict(start.card.hyperparameters)))
     start.load_into(network)
     card = replace(
         start.card,
         licence=licence or UNSTATED,
         training_data=training_data or checkpoint.card.training_data,
-        quality=quality or _quality(checkpoint),
+        quality=quality or _quality(checkpoint, start.card.stems),
         source=f"dttnet train, {checkpoint.step} steps",
     )
     path = folder / f"{'-'.join(card.stems)}.onnx"
@@ -77,10 +87,10 @@ def release(
     return Release(path=path, card_path=card_path, card=card, step=checkpoint.step, report=report)
 
 
-def _quality(checkpoint: RunCheckpoint) -> str:
+def _quality(checkpoint: RunCheckpoint, stems: Sequence[str]) -> str:
     if not checkpoint.usdr:
         return ""
-    scores = ", ".join(f"{stem} {value:.2f} dB" for stem, value in checkpoint.usdr.items())
+    scores = ", ".join(f"{stem} {value:.2f} dB" for stem, value in checkpoint.usdr.items() if stem in stems)
     validation = checkpoint.experiment.validation
     limits = [f"at most {validation.max_tracks}"] if validation.max_tracks is not None else []
     limits += [f"{validation.max_seconds:g} s of each"] if validation.max_seconds is not None else []
