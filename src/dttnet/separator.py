@@ -36,7 +36,7 @@ Progress = Callable[[int, int | None], None]
 REST = "other"
 """The stem that takes what belongs to no other, also above the networks' band limit."""
 
-# Chosen by benchmarks/chunking.py: more changes the quality by hundredths of a dB, and costs memory.
+# Chosen by benchmarks/qualities.py: more changes the quality by hundredths of a dB, and costs memory.
 DEFAULT_FRAMES = 128
 _LOW_MEMORY_FRAMES = 64
 _REFERENCE_FRAMES = 256
