@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -604,3 +605,15 @@ def test_resampling_does_not_depend_on_the_blocks(block: int) -> None:
     parts = [resampler.push(samples[:, start : start + block]) for start in range(0, 5000, block)]
     parts.append(resampler.push(samples[:, :0], last=True))
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
+
+
+@pytest.mark.parametrize("encoding", [Encoding(depth="float32"), Encoding(), Encoding(format="flac")])
+def test_the_same_samples_are_the_same_bytes_at_any_time(tmp_path: Path, encoding: Encoding) -> None:
+    written = []
+    for name in ("a", "b"):
+        path = tmp_path / f"{name}.{encoding.format}"
+        encode({"x": path}, {"x": noise(1000)}, encoding)
+        written.append(path.read_bytes())
+        time.sleep(1.1)  # the time that libsndfile would note is in seconds
+    assert written[0] == written[1]
+    np.testing.assert_allclose(soundfile.read(path)[0], noise(1000), atol=1e-6)  # half a step of 24 bits

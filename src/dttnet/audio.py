@@ -596,6 +596,8 @@ class StemWriter:
         with soundfile.SoundFile(_system_name(partial)) as written:
             if not self._encoding.is_lossy and written.frames != n_written:
                 raise OSError(errno.ENOSPC, "fewer samples on disk than were written")
+        if self._subtype in ("FLOAT", "DOUBLE"):
+            _forget_time(partial)
         return error
 
     def _open(self, partial: Path, rate: int) -> soundfile.SoundFile:
@@ -620,6 +622,18 @@ class StemWriter:
             subtype=self._subtype,
             **options,
         )
+
+
+def _forget_time(path: Path) -> None:
+    """Zero the time of writing in a WAV of floating point samples, so that the same samples are the same file.
+
+    libsndfile notes it with the peak of each channel: the chunk's name and size, a version, the time.
+    """
+    with path.open("r+b") as file:
+        at = file.read(128).find(b"PEAK")
+        if at >= 0:
+            file.seek(at + 12)
+            file.write(bytes(4))
 
 
 def write_audio(path: Path, audio: Float, *, sample_rate: int) -> None:

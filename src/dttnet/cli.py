@@ -22,6 +22,7 @@ from dttnet.evaluate_cli import evaluate
 from dttnet.exit_codes import with_exit_codes
 from dttnet.models_cli import models
 from dttnet.options import split_names
+from dttnet.patterns_cli import patterns
 from dttnet.train_cli import export, train
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def main() -> None:
 main.add_command(models)
 main.add_command(doctor)
 main.add_command(bench)
+main.add_command(patterns)
 main.add_command(data)
 main.add_command(evaluate)
 main.add_command(train)
