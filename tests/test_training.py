@@ -11,8 +11,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +30,7 @@ from dttnet.errors import AudioError, DttnetError, ModelError, UsageError
 from dttnet.nn.build import build_network
 from dttnet.runtime.onnx import read_card
 from dttnet.separator import Separator
-from dttnet.training.adapt import repeat_bins, take_stems
+from dttnet.training.adapt import repeat_bins, repeat_channels, take_stems
 from dttnet.training.curve import read_metrics
 from dttnet.training.data import Examples
 from dttnet.training.distributed import SyncBatchNorm
@@ -443,6 +445,52 @@ def test_a_network_for_more_bins_treats_each_part_as_the_lowest() -> None:
             repeat_bins(refused, n_bins)
 
 
+@pytest.mark.parametrize(
+    "bands", [{"n_subbands": 2}, {"band_widths": (16, 48), "band_folds": (1, 3)}], ids=["sub-bands", "bands"]
+)
+def test_a_network_of_more_channels_begins_as_the_one_it_is_made_of(bands: dict[str, Any]) -> None:
+    config = DTTNetConfig(
+        n_bins=64, n_stems=4, growth=4, n_scales=2, n_dual_path_layers=1, n_heads=2, spectrum_skip=True, **bands
+    )
+    start = joint_start(config)
+    # Channels that are normalised in different ways, as after training.
+    start = replace(
+        start, state={name: t + torch.rand_like(t) if t.ndim == 1 else t for name, t in start.state.items()}
+    )
+    more = repeat_channels(start, 12, 6, seed=1)
+    narrow, wide = (build_network(network_config(dict(one.card.hyperparameters))).eval() for one in (start, more))
+    start.load_into(narrow)
+    more.load_into(wide)
+    x = torch.randn(2, 4, 16, 64)
+    with torch.no_grad():
+        # Sums of float32 in another order.
+        torch.testing.assert_close(wide(x), narrow(x), atol=1e-4, rtol=1e-4)
+    # Copies of what a channel gives count differently, or they would learn the same for ever.
+    seen = more.state["encoder.0.tfc_in.0.0.weight"]
+    assert not torch.allclose(seen[:, :4], seen[:, 4:8])
+    for growth, n_heads in ((6, 3), (8, 2)):
+        with pytest.raises(UsageError, match=f"joint: growth={growth} and n_heads={n_heads} can only start from"):
+            repeat_channels(start, growth, n_heads, seed=1)
+
+
+def test_training_goes_on_with_more_channels(tmp_path: Path, train: Callable[..., FitReport]) -> None:
+    train("narrow", "steps=1")
+    train(
+        "wide",
+        "optimizer.rate=1e-30",
+        "steps=1",
+        "network.growth=4",
+        "network.n_heads=2",
+        start=str(tmp_path / "narrow"),
+    )
+    narrow, wide = (read_checkpoint(tmp_path / run / "checkpoints" / "last.ckpt") for run in ("narrow", "wide"))
+    assert wide.card.hyperparameters["growth"] == 4
+    name = "encoder.0.tfc_in.0.0.weight"
+    summed = wide.state[name][:2].reshape(2, 2, 2, 3, 3).sum(1)
+    # Sums of float32 in another order.
+    torch.testing.assert_close(summed, narrow.state[name], atol=1e-6, rtol=0)
+
+
 def test_training_goes_on_with_more_bins(tmp_path: Path, train: Callable[..., FitReport]) -> None:
     train("low", "steps=1", "transform.n_bins=32", "network.bottleneck_factor=4")
     train("all", "optimizer.rate=1e-30", "steps=1", "network.bottleneck_factor=4", start=str(tmp_path / "low"))
@@ -467,7 +515,9 @@ def test_fine_tuning_may_specialise_in_one_stem(tmp_path: Path, train: Callable[
 def test_another_network_cannot_start_from_it(tmp_path: Path, train: Callable[..., FitReport]) -> None:
     train("first", "steps=1")
     with pytest.raises(ModelError, match="another network than the configuration's"):
-        train("second", "network.growth=4", start=str(tmp_path / "first"))
+        train("second", "network.n_scales=2", start=str(tmp_path / "first"))
+    with pytest.raises(UsageError, match="growth=3 and n_heads=1 can only start from"):
+        train("second", "network.growth=3", start=str(tmp_path / "first"))
     (tmp_path / "tiny.yaml").write_text("steps: 1\n")
     with pytest.raises(UsageError, match="names no network"):
         train("third")

@@ -1,4 +1,4 @@
-"""A model to start from, made to fit another network: some of its stems, more of the spectrum.
+"""A model to start from, made to fit another network: some of its stems, more of the spectrum, more channels.
 
 Shapes: S stems of the network, C channels (real and imaginary ones), n bins or sub-bands that share a position.
 """
@@ -14,8 +14,11 @@ from dttnet.config import DTTNetConfig, network_config
 from dttnet.errors import UsageError
 from dttnet.training.start import Start
 
+_FIRST = "first."
 _LAST = "last."
 _ALONG_BINS = ".tdf."
+_DUAL_PATH = "dual_path."
+_UP = "up."
 
 
 def take_stems(start: Start, stems: Sequence[str], *, adds_up: bool) -> Start:
@@ -86,3 +89,56 @@ def repeat_bins(start: Start, n_bins: int) -> Start:
         hyperparameters=replace(config, n_bins=n_bins).to_dict(),
     )
     return Start(name=start.name, card=card, state=state)
+
+
+def repeat_channels(start: Start, growth: int, n_heads: int, *, seed: int) -> Start:
+    """A start with several times the channels of another, which gives the same.
+
+    Every channel and every head is there `n` times, and what takes channels in shares its weights out among the copies
+    at random, so that copies learn different things (Chen et al., "Net2Net", arXiv 1511.05641, section 2.2).
+
+    Args:
+        start: A DTTNet with batch or instance normalisation.
+        growth: `n` times that of the start.
+        n_heads: `n` times those of the start.
+        seed: Of the shares.
+
+    Raises:
+        UsageError: It is another network, or the numbers are not the same multiple of its own.
+    """
+    config = network_config(dict(start.card.hyperparameters))
+    n = growth // config.growth if isinstance(config, DTTNetConfig) else 0
+    if (
+        not isinstance(config, DTTNetConfig)
+        or config.norm == "group"
+        or (growth, n_heads) != (n * config.growth, n * config.n_heads)
+    ):
+        raise UsageError(
+            f"{start.name}: growth={growth} and n_heads={n_heads} can only start from a DTTNet without group "
+            "normalisation that has a whole part of the growth and the same part of the heads"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    state = {}
+    for name, tensor in start.state.items():
+        if name.startswith(_DUAL_PATH) or tensor.ndim == 0 or (_ALONG_BINS in name and tensor.ndim == 2):
+            state[name] = tensor  # heads share weights, bins are no channels
+        elif name.startswith(_FIRST) or tensor.ndim == 1:
+            is_output = name.startswith(_LAST)
+            state[name] = tensor if is_output else tensor.repeat(n, *[1] * (tensor.ndim - 1))
+        elif name.startswith(_LAST):
+            seen, spectrum = torch.split(tensor, [config.growth, tensor.shape[1] - config.growth], 1)
+            state[name] = torch.cat([_share_out(seen, n, generator), spectrum], 1)
+        elif name.startswith(_UP):  # (C in, C out, T, F)
+            tensor = tensor.transpose(0, 1).repeat(n, 1, 1, 1)
+            state[name] = _share_out(tensor, n, generator).transpose(0, 1).contiguous()
+        else:
+            state[name] = _share_out(tensor.repeat(n, 1, 1, 1), n, generator)
+    wide = replace(config, growth=growth, n_heads=n_heads)
+    return Start(name=start.name, card=replace(start.card, hyperparameters=wide.to_dict()), state=state)
+
+
+def _share_out(weight: torch.Tensor, n: int, generator: torch.Generator) -> torch.Tensor:
+    """(C out, C, ...) -> (C out, n C, ...) for `n` copies of the input: random shares that add up to one."""
+    shares = 0.5 + torch.rand(n, *weight.shape[:2], generator=generator)
+    shares = (shares / shares.sum(0)).movedim(0, 1)[..., *[None] * (weight.ndim - 2)]  # (C out, n, C, ...)
+    return (shares * weight[:, None]).flatten(1, 2)

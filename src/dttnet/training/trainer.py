@@ -17,13 +17,13 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
-from dttnet.config import NetworkCard
+from dttnet.config import DTTNetConfig, NetworkCard
 from dttnet.cpus import count_cpus
 from dttnet.dataset import Dataset, Track, load_dataset
 from dttnet.errors import DeviceError, UsageError
 from dttnet.files import whole_file
 from dttnet.nn.build import build_network
-from dttnet.training.adapt import repeat_bins, take_stems
+from dttnet.training.adapt import repeat_bins, repeat_channels, take_stems
 from dttnet.training.callbacks import Guard, LastCheckpoint, MovingAverage, Pictures, Report, Stopped
 from dttnet.training.curve import LOGS, draw_curve, folder_of_start
 from dttnet.training.data import Examples
@@ -206,13 +206,16 @@ def _complete(experiment: Experiment, start: Start | None) -> Experiment:
 
 
 def _adapt(start: Start, experiment: Experiment) -> Start:
-    """The start, with the stems and bins of the experiment where they can be made of its own."""
+    """The start, with the stems, bins and channels of the experiment where they can be made of its own."""
     stems = experiment.stems
     if set(stems) <= set(start.card.stems) and stems != list(start.card.stems):
         start = take_stems(start, stems, adds_up=set(start.card.stems) == set(experiment.mixture_stems))
     n_bins = experiment.transform_config.n_bins
     if n_bins > start.card.transform.n_bins:
         start = repeat_bins(start, n_bins)
+    config = experiment.network_config
+    if isinstance(config, DTTNetConfig) and config.growth > start.card.hyperparameters.get("growth", config.growth):
+        start = repeat_channels(start, config.growth, config.n_heads, seed=experiment.seed)
     return start
 
 
