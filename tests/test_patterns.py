@@ -17,10 +17,12 @@ import soundfile
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
+from conftest import gain_model
 from dttnet import patterns
 from dttnet.cli import main
 from dttnet.dataset import STEMS, load_dataset
 from dttnet.errors import AudioError, UsageError
+from dttnet.pattern_report import change_energies
 from dttnet.patterns import RATE, Plan, condition, place
 
 YAML = "chop: vocals\nguitar: other\nriser: {stem: other, reverses: true}\n"
@@ -266,3 +268,51 @@ def test_the_command_says_what_it_made_and_replaces_nothing(clips: Path, songs: 
     again = CliRunner().invoke(main, arguments)
     assert again.exit_code == 2
     assert "is there; give a folder that is not" in again.stderr
+
+
+def test_what_clips_change_is_counted_inside_and_outside_them() -> None:
+    rng = np.random.default_rng(0)
+    before, clip = rng.standard_normal((2, 100)).astype("f"), rng.standard_normal((2, 20)).astype("f")
+    after = before.copy()
+    after[:, 30:50] += 0.5 * clip
+    after[:, 90] += 2
+    energy = float(np.sum(clip.astype(float) ** 2))
+    found = change_energies(after, before, [(30, clip)], is_own=False)
+    # float32 samples.
+    assert found == pytest.approx((0.25 * energy, 8, energy), rel=1e-5)
+    assert change_energies(after, before, [(30, clip)], is_own=True) == pytest.approx(
+        (0.25 * energy, 8, energy), rel=1e-5
+    )
+
+
+def test_a_report_has_all_sets_and_what_leaks_of_each_class(built: Built, tmp_path: Path) -> None:
+    # Every stem is a share of the mixture, so that this share of every clip is in it.
+    shares = {"vocals": 0.5, "drums": 0.1, "bass": 0.2, "other": 0.2}
+    models = [str(gain_model(tmp_path / name, shares, name=name)) for name in ("a", "b")]
+    arguments = ["patterns", "report", str(built.out), "-o", str(tmp_path / "report"), "--model", models[0]]
+    result = CliRunner().invoke(main, [*arguments, "--model", models[1]])
+    assert result.exit_code == 0, result.output
+    first, second = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert list(first["sets"]) == ["chop", "guitar", "riser", "all", "untouched"]
+    assert first["sets"]["untouched"]["usdr"]["vocals"] is None  # nobody sings
+    assert first["sets"] == second["sets"]
+    leaks = {(one["class"], one["stem"]): one for one in first["leaks"]}
+    assert len(leaks) == 3 * 4
+    for (name, stem), leak in leaks.items():
+        is_own = stem == {"chop": "vocals"}.get(name, "other")
+        assert leak["own"] == is_own
+        # A hundredth of a dB: the ends of clips are above the band of the network.
+        assert leak["inside_db"] == pytest.approx(20 * np.log10(1 - shares[stem] if is_own else shares[stem]), abs=0.05)
+        assert leak["outside_db"] < -30
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert text.strip() == result.stdout.strip()
+    assert "| riser | a | -6.0 / " in text
+    assert (tmp_path / "report" / "report.png").stat().st_size > 0
+
+
+def test_a_report_of_what_is_no_folder_of_sets_is_refused(tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        main, ["patterns", "report", str(tmp_path), "--model", "fast", "-o", str(tmp_path / "report")]
+    )
+    assert result.exit_code == 2
+    assert "not a folder that `dttnet patterns build` made" in result.stderr

@@ -145,6 +145,7 @@ def build(plan: Plan, *, report: Callable[[str], None] = lambda _: None) -> dict
         manifest: dict[str, Any] = {
             "seed": plan.seed,
             "coverage": plan.coverage,
+            "stems": list(plan.stems),
             "classes": {one.name: {"stem": one.stem, "reverses": one.reverses} for one in classes},
             "recordings": {},
             "sets": {},
@@ -248,6 +249,13 @@ def place(rng: np.random.Generator, lengths: Sequence[int], n_song: int) -> list
     return [int(cut + offset) for cut, offset in zip(cuts, before, strict=True)]
 
 
+def read_clip(path: Path, sample_rate: int, *, is_reversed: bool) -> Float:
+    """(2, N) of a clip that `build` made, as it lies in a song of this rate."""
+    audio = read_excerpt(path)
+    audio = audio if sample_rate == RATE else resample(audio, RATE, sample_rate)
+    return audio[:, ::-1] if is_reversed else audio
+
+
 def _divided(plan: Plan, one: PatternClass) -> dict[str, list[Path]]:
     """The recordings of a class by split. Each is in one only, however many clips it gives."""
     folder = plan.clips / one.name
@@ -325,14 +333,14 @@ def _tracks(plan: Plan) -> list[Track]:
 def _write_clips(out: Path, one: PatternClass, split: str, paths: Sequence[Path]) -> list[str]:
     """Clips of recordings as files; their names below `out`."""
     names = []
-    for number, clip in enumerate(condition([_read_clip(path) for path in paths])):
+    for number, clip in enumerate(condition([_read_recording(path) for path in paths])):
         name = f"clips/{split}/{one.name}/{number:04}.wav"
         _write(out / name, clip, RATE)
         names.append(name)
     return names
 
 
-def _read_clip(path: Path) -> Float:
+def _read_recording(path: Path) -> Float:
     """(2, N) at `RATE`."""
     audio, rate = read_excerpt(path), read_info(path).sample_rate
     audio = np.repeat(audio, 2, axis=0) if len(audio) == 1 else audio[:2]
@@ -383,9 +391,7 @@ def _choose(
         one = classes[int(rng.integers(len(classes)))]
         name = clips[one.name][int(rng.integers(len(clips[one.name])))]
         is_reversed = one.reverses and bool(rng.random() < 0.5)
-        audio = read_excerpt(out / name)
-        audio = audio if rate == RATE else resample(audio, RATE, rate)
-        audio = audio[:, ::-1] if is_reversed else audio
+        audio = read_clip(out / name, rate, is_reversed=is_reversed)
         if n_drawn + audio.shape[1] > n_song:
             break
         drawn.append((one, name, is_reversed, audio))

@@ -62,3 +62,45 @@ def build(
         counts = ", ".join(f"{len(paths)} {part}" for part, paths in parts.items())
         click.echo(f"{name} ({manifest['classes'][name]['stem']}): recordings {counts}")
     click.echo(f"{out}: {len(manifest['sets'])} sets; now dttnet evaluate {out}/SET --model MODEL")
+
+
+@patterns.command()
+@click.argument("sets", type=click.Path(path_type=Path))
+@click.option("-n", "--model", "models", multiple=True, required=True, help="A name, a folder or a file; repeat it.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of scores and estimates.")
+@click.option("--stem", default="vocals", show_default=True, help="Of the picture.")
+@click.option(
+    "-j", "--jobs", "n_jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Songs at a time."
+)
+@click.option("-d", "--device", default="auto", show_default=True, help="Of the models: auto, cpu, cuda, ...")
+@with_exit_codes
+def report(sets: Path, *, models: tuple[str, ...], out: Path, stem: str, n_jobs: int, device: str) -> None:
+    """Scores of models on the sets of `patterns build`, and how much of each class goes to the wrong stem.
+
+    Tables go to standard output and OUT/report.md, all numbers to report.json, a picture to report.png (with the extra
+    `plots`). What is in OUT is not computed again.
+
+    Exit code: 0 done; 1 a song failed; 2 wrong usage; 3 a model is missing or broken.
+    """
+    from dttnet.errors import MissingExtraError
+    from dttnet.evaluate import ModelSettings, with_few_threads
+    from dttnet.pattern_report import draw, examine, write
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    reports = [
+        examine(
+            sets,
+            with_few_threads(ModelSettings(model=model, device=device), n_jobs),
+            out,
+            n_workers=n_jobs,
+            progress=say,
+        )
+        for model in models
+    ]
+    click.echo(write(reports, out))
+    try:
+        draw(reports, stem, out / "report.png")
+    except MissingExtraError as error:
+        say(f"dttnet: no picture: {error}")
