@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from dttnet import store
 from dttnet.audio import read_excerpt
 from dttnet.dataset import Track, load_dataset
-from dttnet.errors import AudioError, MissingExtraError, UsageError
+from dttnet.errors import AudioError, MissingExtraError
 from dttnet.evaluate import Job, ModelSettings, plan_model, run
-from dttnet.patterns import MANIFEST, UNTOUCHED, read_clip
+from dttnet.patterns import UNTOUCHED, read_clip, read_manifest
 from dttnet.scores import ESTIMATES, Summary, write_text
 
 Float = NDArray[np.float32]
@@ -121,22 +121,6 @@ def examine(
             sets, class_name, facts["stem"], manifest["sets"][class_name], jobs[class_name], jobs[UNTOUCHED]
         )
     return Report(model=name, sets=summaries, leaks=tuple(leaks))
-
-
-def read_manifest(sets: Path) -> dict[str, Any]:
-    """What `patterns.build` wrote.
-
-    Raises:
-        UsageError: There is none.
-    """
-    path = sets / MANIFEST
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        for part in ("stems", "classes", "sets"):
-            manifest[part]
-    except (OSError, ValueError, KeyError) as error:
-        raise UsageError(f"{sets}: not a folder that `dttnet patterns build` made ({error})") from error
-    return manifest
 
 
 def change_energies(

@@ -249,6 +249,35 @@ def place(rng: np.random.Generator, lengths: Sequence[int], n_song: int) -> list
     return [int(cut + offset) for cut, offset in zip(cuts, before, strict=True)]
 
 
+def read_manifest(sets: Path) -> dict[str, Any]:
+    """What `build` wrote into a folder.
+
+    Raises:
+        UsageError: There is none.
+    """
+    path = sets / MANIFEST
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        for part in ("stems", "classes", "sets"):
+            manifest[part]
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(f"{sets}: not a folder that `dttnet patterns build` made ({error})") from error
+    return manifest
+
+
+def clip_files(sets: Path, class_name: str, split: str) -> tuple[Path, ...]:
+    """The clips of a class and a split that `build` made.
+
+    Raises:
+        UsageError: There are none.
+    """
+    folder = sets / _clip_folder(class_name, split)
+    files = tuple(sorted(folder.glob("*.wav")))
+    if not files:
+        raise UsageError(f"{folder}: there are no clips; make the sets anew with `dttnet patterns build`")
+    return files
+
+
 def read_clip(path: Path, sample_rate: int, *, is_reversed: bool) -> Float:
     """(2, N) of a clip that `build` made, as it lies in a song of this rate."""
     audio = read_excerpt(path)
@@ -334,7 +363,7 @@ def _write_clips(out: Path, one: PatternClass, split: str, paths: Sequence[Path]
     """Clips of recordings as files; their names below `out`."""
     names = []
     for number, clip in enumerate(condition([_read_recording(path) for path in paths])):
-        name = f"clips/{split}/{one.name}/{number:04}.wav"
+        name = f"{_clip_folder(one.name, split)}/{number:04}.wav"
         _write(out / name, clip, RATE)
         names.append(name)
     return names
@@ -411,6 +440,10 @@ def _choose(
         )
         for start, (one, name, is_reversed, audio) in zip(starts, drawn, strict=True)
     ]
+
+
+def _clip_folder(class_name: str, split: str) -> str:
+    return f"clips/{split}/{class_name}"
 
 
 def _rng(plan: Plan, *names: str) -> np.random.Generator:

@@ -22,6 +22,7 @@ from dttnet.training.augment import (
     draw_pitch_and_tempo,
     n_needed,
 )
+from dttnet.training.clips import ClipConfig, Clips
 
 Float = NDArray[np.float32]
 
@@ -41,12 +42,14 @@ class DataConfig:
             does); 1 takes what comes. More is the choice of energetic excerpts.
         silence_db: Level of an excerpt, in dB of full scale, below which another place is tried.
         augment: Random changes.
+        clips: Sounds that separators mistake, laid over what comes of all this.
     """
 
     same_track_ratio: float = 0.0
     tries: int = 1
     silence_db: float = -50.0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    clips: ClipConfig = field(default_factory=ClipConfig)
 
     def __post_init__(self) -> None:
         if not 0 <= self.same_track_ratio <= 1:
@@ -73,7 +76,7 @@ class Examples:
 
     Raises:
         UsageError: A target is in none of the datasets, or there is nothing but the targets although the datasets have
-            more stems; a weight or size is not positive; `keep_pitch` names what is no stem.
+            more stems; a weight or size is not positive; `keep_pitch` names what is no stem; clips do not fit.
     """
 
     def __init__(
@@ -123,6 +126,9 @@ class Examples:
             raise UsageError(
                 f"augment.keep_pitch names {', '.join(unknown)}, which is no stem; there are {', '.join(self._stems)}"
             )
+        self._clips: Clips | None = None
+        if config.clips != ClipConfig():
+            self._clips = Clips(config.clips, stems=self._stems, sample_rate=sample_rate)
 
     def __len__(self) -> int:
         return self._n_examples
@@ -157,7 +163,19 @@ class Examples:
         mixture = stems.sum(axis=0)
         for (semitones, tempo), excerpt in rest.items():
             mixture += self._change_pitch_and_tempo(excerpt, semitones, tempo)
+        self._lay_clip(index, mixture, stems)
         return {"mixture": mixture, "stems": stems}
+
+    def _lay_clip(self, index: int, mixture: Float, stems: Float) -> None:
+        """Add a clip to the mixture and the target that it belongs to, if it is one."""
+        # Random numbers of its own: with and without clips the music is the same.
+        drawn = self._clips and self._clips.draw(np.random.default_rng([self._seed, index, 1]), self._n_samples)
+        if not drawn:
+            return
+        stem, clip = drawn
+        mixture += clip
+        if stem in self._targets:
+            stems[self._targets.index(stem)] += clip
 
     def _draw_changes(self, rng: np.random.Generator, *, is_one_track: bool) -> dict[str, Change]:
         config = self._config.augment

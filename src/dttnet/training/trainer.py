@@ -124,7 +124,7 @@ def fit(
         frame_multiple=config.frame_multiple,
         hyperparameters=config.to_dict(),
         licence="",
-        training_data=_describe(datasets, start),
+        training_data=_describe(datasets, experiment, start),
     )
     task = Task(experiment, network, card, tracks)
     last_checkpoint = LastCheckpoint(last, every=experiment.save_every, report=report)
@@ -351,7 +351,7 @@ def _validation_loader(tracks: Sequence[Track], trainer: L.Trainer) -> DataLoade
     return DataLoader(mine, batch_size=None)  # type: ignore[arg-type]  # a list will do
 
 
-def _describe(datasets: Sequence[tuple[Dataset, float]], start: Start | None) -> str:
+def _describe(datasets: Sequence[tuple[Dataset, float]], experiment: Experiment, start: Start | None) -> str:
     """What was trained on, in words, for the card."""
     parts = []
     for dataset, weight in datasets:
@@ -364,6 +364,10 @@ def _describe(datasets: Sequence[tuple[Dataset, float]], start: Start | None) ->
         share = f", weight {weight:g}" if len(datasets) > 1 else ""
         parts.append(f"{dataset.root.resolve().name} ({'; '.join(facts)}{share})")
     text = "; ".join(parts)
+    laid = experiment.data.clips
+    if laid.sets is not None:
+        left_out = f" without {', '.join(laid.without)}" if laid.without else ""
+        text += f"; over {laid.share:.0%} of the examples clips of {Path(laid.sets).resolve().name}{left_out}"
     if start is not None:
         text += f"; started from {start.name} ({start.card.training_data or 'trained on unknown data'})"
     return text
