@@ -204,7 +204,7 @@ def main() -> None:
     args = parser.parse_args()
 
     from dttnet import store
-    from dttnet.runtime.choice import is_installed
+    from dttnet.runtime.choice import computes_in, is_installed
 
     threads = {"threads": args.threads}
     with tempfile.TemporaryDirectory() as folder:
@@ -222,7 +222,12 @@ def main() -> None:
             {**one, "engine": "torch", "overlap": 0, "chunk_frames": 256},
         )
         if is_installed("openvino"):
-            sides["paper x1 openvino"] = (sys.executable, "dttnet", {**one, "engine": "openvino"})
+            openvino = {**one, "engine": "openvino"}
+            sides["paper x1 openvino"] = (sys.executable, "dttnet", openvino)
+            if computes_in("openvino", "cpu", "bfloat16"):
+                half = {"engine": "openvino", "precision": "bfloat16"}
+                sides["paper x1 openvino bfloat16"] = (sys.executable, "dttnet", {**one, **half})
+                sides["paper x4 openvino bfloat16"] = (sys.executable, "dttnet", {**paper, **half})
         sides["paper x4"] = (sys.executable, "dttnet", paper)
         if args.peers:
             sides["HT Demucs"] = (args.peers, "demucs", dict(threads))

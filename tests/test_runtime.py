@@ -211,6 +211,19 @@ class Small:
         return self._network(packed)
 
 
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_two_calls_at_once_are_two_calls_that_share_the_threads(model: Path, engine: str) -> None:
+    (network,) = choice.open_networks([model], engine=engine, device="cpu", threads=2, n_parallel=2).networks
+    assert network.n_parallel == 2
+    (narrow,) = choice.open_networks([model], engine=engine, device="cpu", threads=1, n_parallel=2).networks
+    assert narrow.n_parallel == 1
+    inputs = [reference.noise((1, 4, 16, 64), seed) for seed in range(8)]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(network, inputs))
+    for x, y in zip(inputs, found, strict=True):
+        assert relative_error(y, narrow(x)) < TOLERANCE
+
+
 def test_a_batch_that_does_not_fit_is_halved_once_and_said(tmp_path: Path) -> None:
     path = gain_model(tmp_path)
     mix = reference.noise((2, 100000), 0)

@@ -171,7 +171,7 @@ def _open(
     if engine == "openvino":
         from dttnet.runtime.openvino import OpenVinoNetwork
 
-        return OpenVinoNetwork(path, device=device, threads=threads, precision=precision)
+        return OpenVinoNetwork(path, device=device, threads=threads, precision=precision, n_parallel=n_parallel)
     from dttnet.runtime.torch import open_network
 
     return open_network(path, device=device, threads=threads, precision=precision, compiled=compiled)

@@ -9,6 +9,7 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
+from dttnet.cpus import count_cores
 from dttnet.errors import DeviceError, ModelError
 from dttnet.runtime.onnx import read_card
 
@@ -37,6 +38,7 @@ class OpenVinoNetwork:
         device: One of `devices()`.
         threads: Of the CPU; None leaves it to OpenVINO.
         precision: "float32", or what the device has arithmetic for: "bfloat16", "float16".
+        n_parallel: Calls at once that the threads are meant for, on a CPU: see `dttnet.runtime.onnx.OnnxNetwork`.
 
     Raises:
         DeviceError: The device is not there, or has no such arithmetic.
@@ -44,13 +46,19 @@ class OpenVinoNetwork:
     """
 
     engine = "openvino"
-    n_parallel = 1
 
     def __init__(
-        self, path: Path, *, device: str = "cpu", threads: int | None = None, precision: str = "float32"
+        self,
+        path: Path,
+        *,
+        device: str = "cpu",
+        threads: int | None = None,
+        precision: str = "float32",
+        n_parallel: int = 1,
     ) -> None:
         self.card = read_card(path)
         self.device = device
+        self.n_parallel = min(n_parallel, threads or count_cores()) if device == "cpu" else 1
         self.precision = precision
         core = openvino.Core()
         if device not in devices():
@@ -62,8 +70,10 @@ class OpenVinoNetwork:
             )
         # Without the hint a processor with bfloat16 arithmetic takes it unasked.
         options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _PRECISIONS[precision]}
-        if device == "cpu" and threads is not None:
-            options["INFERENCE_NUM_THREADS"] = threads
+        if device == "cpu":
+            options["NUM_STREAMS"] = self.n_parallel
+            if threads is not None:
+                options["INFERENCE_NUM_THREADS"] = threads
         try:
             self._compiled = core.compile_model(str(path), device.upper(), options)
         except RuntimeError as error:
