@@ -316,3 +316,12 @@ def test_a_report_of_what_is_no_folder_of_sets_is_refused(tmp_path: Path) -> Non
     )
     assert result.exit_code == 2
     assert "not a folder that `dttnet patterns build` made" in result.stderr
+
+
+def test_a_report_of_two_models_of_one_name_is_refused(built: Built, tmp_path: Path) -> None:
+    models = [str(gain_model(tmp_path / folder / "mine", {"vocals": 1.0}, name="mine")) for folder in ("a", "b")]
+    arguments = ["patterns", "report", str(built.out), "-o", str(tmp_path / "report"), "-n", models[0], "-n", models[1]]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert "several models are named" in result.stderr
+    assert not (tmp_path / "report").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -82,13 +83,18 @@ def report(sets: Path, *, models: tuple[str, ...], out: Path, stem: str, n_jobs:
 
     Exit code: 0 done; 1 a song failed; 2 wrong usage; 3 a model is missing or broken.
     """
-    from dttnet.errors import MissingExtraError
+    from dttnet import store
+    from dttnet.errors import MissingExtraError, UsageError
     from dttnet.evaluate import ModelSettings, with_few_threads
     from dttnet.pattern_report import draw, examine, write
 
     def say(line: str) -> None:
         click.echo(line, err=True)
 
+    names = [store.find(model).name for model in models]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(f"several models are named {', '.join(twice)}: rename their folders or files")
     reports = [
         examine(
             sets,
@@ -104,3 +110,48 @@ def report(sets: Path, *, models: tuple[str, ...], out: Path, stem: str, n_jobs:
         draw(reports, stem, out / "report.png")
     except MissingExtraError as error:
         say(f"dttnet: no picture: {error}")
+
+
+@patterns.command()
+@click.argument("sources", type=click.Path(path_type=Path), metavar="SOURCES")
+@click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
+@click.option("--count", type=click.IntRange(min=3), default=60, show_default=True, help="Clips of each class.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--soundfont",
+    "soundfonts",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A General MIDI sound font; may be repeated.  [default: those installed in the system]",
+)
+@click.option("--workers", type=click.IntRange(min=1), default=None, help="Processes.  [default: all CPUs]")
+@with_exit_codes
+def clips(
+    sources: Path, out: Path, *, count: int, seed: int, soundfonts: tuple[Path, ...], workers: int | None
+) -> None:
+    """Make an open set of clips of sounds that separators mistake.
+
+    SOURCES is a folder of notes, hits and voices whose licences are known (docs/open_songs.md). OUT becomes what
+    `patterns build` reads: a folder of clips for each class and classes.yaml. Clip i of a class depends on the seed,
+    the class, i and the sources alone; OUT/CREDITS.md says whose they are.
+
+    Exit code: 0 done; 1 a source cannot be read or a clip not be written; 2 wrong usage; 3 a package is missing.
+    """
+    from tqdm import tqdm
+
+    from dttnet.cpus import count_cpus
+    from dttnet.errors import MissingExtraError
+
+    try:
+        from dttnet.songs.build import CREDITS
+        from dttnet.songs.clips import Plan, build
+    except ImportError as error:
+        raise MissingExtraError("Making clips", "songs") from error
+
+    plan = Plan(sources=sources, out=out, n_clips=count, seed=seed, soundfonts=soundfonts)
+    with tqdm(desc="clips", leave=False, disable=None, file=sys.stderr) as bar:
+        manifest = build(plan, n_workers=workers or count_cpus(), report=lambda *_: bar.update())
+    for name, made in manifest["clips"].items():
+        minutes = sum(clip["duration_s"] for clip in made) / 60
+        click.echo(f"{name} ({manifest['classes'][name]['stem']}): {len(made)} clips, {minutes:.1f} minutes")
+    click.echo(f"{len(manifest['sources'])} sources; whose they are is in {out / CREDITS}")
