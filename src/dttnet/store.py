@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dttnet.config import NetworkCard
 from dttnet.errors import ModelError
 
-DEFAULT_MODEL = "fast"
+DEFAULT_MODEL = "default"
 
 
 @dataclass(frozen=True, kw_only=True)
