@@ -154,6 +154,8 @@ def tables(reports: Sequence[Report]) -> str:
         for metric, title in METRICS.items():
             lines += [f"| {stem}, {title}, dB | " + " | ".join(first.sets) + " |", "|---|" + "---:|" * len(first.sets)]
             for one in reports:
+                if not _gives(one, stem):
+                    continue
                 values = [_text(summary.value(metric, ESTIMATES, stem)) for summary in one.sets.values()]
                 lines.append(f"| {one.model} | " + " | ".join(values) + " |")
             lines.append("")
