@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,27 @@ _PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 _CAPABILITIES = {"bfloat16": "BF16", "float16": "FP16"}
 
 
+@functools.cache
+def _core() -> openvino.Core:
+    """The only one of this process.
+
+    The CPU plugin of each gives the thread that loads it a larger stack for signals, and takes it away when it ends. Of
+    two that end in the order in which they began, the second puts back the stack that the first one took away, and the
+    next signal (Ctrl-C) ends the process.
+    """
+    return openvino.Core()
+
+
 def devices() -> list[str]:
     """Those that OpenVINO finds here: cpu, gpu, gpu.0, npu, ..."""
-    return [name.lower() for name in openvino.Core().available_devices]
+    return [name.lower() for name in _core().available_devices]
 
 
 def computes_in(precision: str, device: str = "cpu") -> bool:
     """Whether a device has arithmetic of its own for a precision."""
     if precision == "float32":
         return True
-    capabilities = openvino.Core().get_property(device.upper(), "OPTIMIZATION_CAPABILITIES")
+    capabilities = _core().get_property(device.upper(), "OPTIMIZATION_CAPABILITIES")
     return _CAPABILITIES[precision] in capabilities
 
 
@@ -60,7 +72,7 @@ class OpenVinoNetwork:
         self.device = device
         self.n_parallel = min(n_parallel, threads or count_cores()) if device == "cpu" else 1
         self.precision = precision
-        core = openvino.Core()
+        core = _core()
         if device not in devices():
             raise DeviceError(f"there is no device {device!r} that OpenVINO can use, only {', '.join(devices())}")
         if not computes_in(precision, device):
