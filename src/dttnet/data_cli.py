@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dttnet.exit_codes import SOME_FAILED, with_exit_codes
-from dttnet.options import split_names
+from dttnet.options import soundfonts_option, split_names, workers_option
 
 if TYPE_CHECKING:
     from dttnet.data_check import Report
@@ -88,14 +88,8 @@ def check(
     default=None,
     help="What songs shall not have, separated by commas: playing, fonts, production, structure, singing, album.",
 )
-@click.option(
-    "--soundfont",
-    "soundfonts",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="A General MIDI sound font; may be repeated.  [default: those installed in the system]",
-)
-@click.option("--workers", type=click.IntRange(min=1), default=None, help="Processes.  [default: all CPUs]")
+@soundfonts_option
+@workers_option
 @with_exit_codes
 def build_open(
     sources: Path,

@@ -1,8 +1,21 @@
-"""What several commands do with their options."""
+"""Options that several commands have, and what they do with them."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
+
+soundfonts_option = click.option(
+    "--soundfont",
+    "soundfonts",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A General MIDI sound font; may be repeated.  [default: those installed in the system]",
+)
+workers_option = click.option(
+    "--workers", type=click.IntRange(min=1), default=None, help="Processes.  [default: all CPUs]"
+)
 
 
 def split_names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...] | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from dttnet.exit_codes import with_exit_codes
-from dttnet.options import split_names
+from dttnet.options import soundfonts_option, split_names, workers_option
 
 
 @click.group()
@@ -117,14 +117,8 @@ def report(sets: Path, *, models: tuple[str, ...], out: Path, stem: str, n_jobs:
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
 @click.option("--count", type=click.IntRange(min=3), default=60, show_default=True, help="Clips of each class.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option(
-    "--soundfont",
-    "soundfonts",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="A General MIDI sound font; may be repeated.  [default: those installed in the system]",
-)
-@click.option("--workers", type=click.IntRange(min=1), default=None, help="Processes.  [default: all CPUs]")
+@soundfonts_option
+@workers_option
 @with_exit_codes
 def clips(
     sources: Path, out: Path, *, count: int, seed: int, soundfonts: tuple[Path, ...], workers: int | None

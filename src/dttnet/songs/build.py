@@ -313,7 +313,7 @@ def summarise(out: Path, sources: Mapping[str, Source]) -> dict[str, Any]:
     with whole_file(out / MANIFEST) as partial:
         partial.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     with whole_file(out / CREDITS) as partial:
-        partial.write_text(credits_of(manifest), encoding="utf-8")
+        partial.write_text(_credits(manifest), encoding="utf-8")
     return manifest
 
 
@@ -322,21 +322,27 @@ def _facts(source: Source) -> dict[str, str]:
     return {name: getattr(source, name) for name in names if getattr(source, name)}
 
 
-def credits_of(manifest: Mapping[str, Any]) -> str:
+def _credits(manifest: Mapping[str, Any]) -> str:
     """The manifest as a page to hand on with what is made of the songs."""
-    lines = ["# What these songs are made of", ""]
-    for split, facts in manifest["splits"].items():
-        lines.append(f"{split}: {facts['songs']} songs, {facts['hours']:.2f} hours.")
+    counts = [
+        f"{split}: {facts['songs']} songs, {facts['hours']:.2f} hours." for split, facts in manifest["splits"].items()
+    ]
+    return credits_page("What these songs are made of", counts, manifest["sources"])
+
+
+def credits_page(title: str, counts: Sequence[str], sources: Mapping[str, Any]) -> str:
+    """Whose the sources are, by the entries of a manifest, below a title and lines on how much was made."""
+    lines = [f"# {title}", "", *counts]
     lines += ["", "| source | author | licence | share of the seconds of each stem |", "|---|---|---|---|"]
-    for source in manifest["sources"].values():
+    for source in sources.values():
         shares = "; ".join(
             f"{split} " + ", ".join(f"{stem} {share:.1%}" for stem, share in stems.items())
             for split, stems in source["share"].items()
         )
         licence = source["licence"] + (f": {source['terms']}" if "terms" in source else "")
-        title = source["title"]
+        name = source["title"]
         if "url" in source:
             places = ", ".join(f"[{place}]({place})" for place in source["url"].split(", "))
-            title = f"{title}: {places} {source.get('commit', '')}".strip()
-        lines.append(f"| {title} | {source['author']} | {licence} | {shares} |")
+            name = f"{name}: {places} {source.get('commit', '')}".strip()
+        lines.append(f"| {name} | {source['author']} | {licence} | {shares} |")
     return "\n".join(lines) + "\n"

@@ -21,7 +21,7 @@ from dttnet.audio import AudioInfo, Encoding, StemWriter
 from dttnet.dataset import STEMS
 from dttnet.errors import DttnetError, UsageError
 from dttnet.patterns import CLASSES
-from dttnet.songs.build import CREDITS, MANIFEST, credits_of
+from dttnet.songs.build import CREDITS, MANIFEST, credits_page
 from dttnet.songs.clip_kinds import KINDS, Kind, make_clip
 from dttnet.songs.fonts import Fonts, load_player
 from dttnet.songs.library import SYNTHESISED, USES, Library
@@ -191,7 +191,6 @@ def _summarise(plan: Plan, library: Library, clips: Mapping[str, Sequence[Mappin
 
 
 def _credits(manifest: Mapping[str, Any]) -> str:
-    """The page of credits that songs have, under a title of its own."""
     n_clips = sum(len(some) for some in manifest["clips"].values())
-    _, page = credits_of({"splits": {}, "sources": manifest["sources"]}).split("\n", 1)
-    return f"# What these clips are made of\n\n{n_clips} clips of {len(manifest['clips'])} classes.\n\n{page.lstrip()}"
+    counts = [f"{n_clips} clips of {len(manifest['clips'])} classes."]
+    return credits_page("What these clips are made of", counts, manifest["sources"])
