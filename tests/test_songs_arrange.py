@@ -117,6 +117,30 @@ def test_album_songs_are_mixed_already(library: Library, monkeypatch: pytest.Mon
     assert np.abs(np.sum(list(take.stems.values()), axis=0)).max() <= 0.98
 
 
+@pytest.mark.parametrize("has_bass", [True, False])
+def test_an_album_song_without_a_bass_has_none_in_other(
+    library: Library, monkeypatch: pytest.MonkeyPatch, *, has_bass: bool
+) -> None:
+    """The files have a tone of 110 Hz: a bass, if no other file is it."""
+    monkeypatch.setattr(arrange, "_ALBUM_SHARE", 1.0)
+    files = library.files
+    monkeypatch.setattr(
+        library, "files", lambda source: tuple(name for name in files(source) if has_bass or "bass" not in name)
+    )
+    stems = render(library, without=("production",)).stems
+    assert stems["bass"].any() == has_bass
+
+    def tone_db(x: np.ndarray) -> float:
+        """Against the noise from 1 kHz on."""
+        power = np.abs(np.fft.rfft(x[0])) ** 2
+        hz = np.fft.rfftfreq(x.shape[1], 1 / RATE)
+        return 10 * np.log10(power[(hz > 105) & (hz < 115)].sum() / power[hz > 1000].sum())
+
+    # A Butterworth filter of order 4 at 150 Hz takes 11.1 dB from 110 Hz; the files' noise differs by 0.1 dB.
+    expected_db = 0.0 if has_bass else -11.1
+    assert tone_db(stems["other"]) - tone_db(stems["drums"]) == pytest.approx(expected_db, abs=0.3)
+
+
 def test_without_the_album_nothing_is_of_it(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrange, "_ALBUM_SHARE", 1.0)
     assert not render(library).is_album

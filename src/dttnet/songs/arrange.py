@@ -18,7 +18,7 @@ from dttnet.songs.loose import render_loose
 from dttnet.songs.other import render_other
 from dttnet.songs.production import balance, fit, mix, produce, record
 from dttnet.songs.score import TAIL_S, Section, Song
-from dttnet.songs.signals import Float, fade, seconds, silence, stereo
+from dttnet.songs.signals import Float, fade, highpass, seconds, silence, stereo
 from dttnet.songs.studio import Studio
 from dttnet.songs.vocals import render_vocals
 
@@ -26,6 +26,8 @@ _PLAYERS = {"drums": render_drums, "bass": render_bass, "other": render_other, "
 
 _ALBUM_SHARE = 0.15
 """Of songs that are excerpts of the album: the only real music there is, and little of it."""
+_BASS_HZ = 150
+"""Songs of the album without a stem of bass have one all the same, a synthesiser in "other": below this it goes."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,10 @@ def _album_places(studio: Studio) -> list[tuple[Source, str]]:
 def _play_album(
     song: Song, studio: Studio, places: list[tuple[Source, str]], rng: np.random.Generator
 ) -> tuple[dict[str, Float], dict[str, Mapping[str, float]]]:
-    """An excerpt of one song of the album, all stems from the same place, as long as the song would be."""
+    """An excerpt of one song of the album, all stems from the same place, as long as the song would be.
+
+    What "other" has of a bass is taken out of the song: there, it would teach that deep basses are "other".
+    """
     source, folder = places[rng.integers(len(places))]
     there = {
         PurePosixPath(name).stem: name
@@ -129,6 +134,8 @@ def _play_album(
         studio.library.used.clear()
         if stem in there:
             excerpt = studio.library.excerpt(source, there[stem], start_s=start_s, duration_s=duration_s)
+        if stem == "other" and "bass" not in there:
+            excerpt = highpass(excerpt, _BASS_HZ, order=4)
         stems[stem] = _cut(fade(stereo(excerpt), start=seconds(0.05)), song)
         used[stem] = dict(studio.library.used) if stems[stem].any() else {}
     return stems, used
