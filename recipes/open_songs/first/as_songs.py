@@ -1,7 +1,7 @@
 """The pools of the first recipe as songs, so that the yardstick of recipes/open_songs can be trained on them.
 
     python recipes/open_songs/first/render.py SOURCES POOLS --without-held-out
-    python recipes/open_songs/first/as_songs.py POOLS WORK/songs/first --songs 240
+    python recipes/open_songs/first/as_songs.py POOLS WORK/songs/first --songs 320
 
 Each song is a minute of unrelated stems, drawn and levelled as the package's first model heard them in training.
 """
@@ -56,7 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pools", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--songs", type=int, default=240)
+    parser.add_argument("--songs", type=int, default=320)
     parser.add_argument("--seconds", type=float, default=61)
     args = parser.parse_args()
     pools = Pools(args.pools)
