@@ -70,7 +70,7 @@ class Step:
         self.device = device
         self.network: nn.Module = build_network(experiment.network_config).to(device).train()
         if way.channels_last:
-            self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has no overload for it
         if way.compiled:
             self.network.compile()
         self.transform = SpectralTransform(experiment.transform_config).to(device)

@@ -173,7 +173,7 @@ def make_audio(tmp_path: Path) -> Callable[..., Path]:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if format is None:
-            format = {"opus": "OGG", "aif": "AIFF"}.get(path.suffix[1:], path.suffix[1:]).upper()  # noqa: A001
+            format = {"opus": "OGG", "aif": "AIFF"}.get(path.suffix[1:], path.suffix[1:]).upper()  # noqa: A001  # as above
         if subtype is None and path.suffix == ".opus":
             subtype = "OPUS"
         values = np.asarray(noise(4410) if samples is None else samples)

@@ -355,7 +355,7 @@ def test_tac_adds_nothing_that_depends_on_the_order_of_channels() -> None:
 def test_bands_cover_the_spectrum() -> None:
     n_bands = {"vocals": 41, "bass": 30, "drums": 55, "joint": 57}
     for bands, expected in n_bands.items():
-        widths = BSRNNConfig(bands=bands).band_widths  # type: ignore[arg-type]
+        widths = BSRNNConfig(bands=bands).band_widths  # type: ignore[arg-type]  # one of the four names
         assert len(widths) == expected
         assert sum(widths) == 1025
 

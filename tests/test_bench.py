@@ -62,7 +62,7 @@ def test_noise_of_any_length_is_separated_whole(one_stem: Path, monkeypatch: pyt
     lengths = []
     stream = separator.stream
 
-    def counted(blocks, rate):  # type: ignore[no-untyped-def]
+    def counted(blocks, rate):  # type: ignore[no-untyped-def]  # as the method it stands for
         blocks = list(blocks)
         lengths.append(sum(block.shape[1] for block in blocks))
         return stream(blocks, rate)

@@ -164,7 +164,7 @@ def test_decibels_count_every_example_alike_down_to_what_is_inaudible() -> None:
 )
 def test_a_loss_that_makes_no_sense_is_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        LossConfig(**values)  # type: ignore[arg-type]
+        LossConfig(**values)  # type: ignore[arg-type]  # of several types
 
 
 def test_weights_must_be_one_per_stem() -> None:

@@ -61,7 +61,7 @@ def card(config: DTTNetConfig, **changes: object) -> NetworkCard:
         "licence": "none: random weights",
         "training_data": "none",
     }
-    return NetworkCard(**(values | changes))  # type: ignore[arg-type]
+    return NetworkCard(**(values | changes))  # type: ignore[arg-type]  # of several types
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -128,7 +128,7 @@ VARIANTS = {
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_hyper_parameter_can_be_exported_with_free_batch_and_frames(variant: str, tmp_path: Path) -> None:
     config = DTTNetConfig(
-        **{"n_bins": 64, "growth": 8, "convs_per_block": 1, "bottleneck_factor": 2, "n_dual_path_layers": 1}  # type: ignore[arg-type]
+        **{"n_bins": 64, "growth": 8, "convs_per_block": 1, "bottleneck_factor": 2, "n_dual_path_layers": 1}  # type: ignore[arg-type]  # of several types
         | VARIANTS[variant]
     )
     torch.manual_seed(0)
@@ -279,7 +279,7 @@ def test_neighbouring_bins_of_a_band_are_stacked_and_unfold_again() -> None:
 )
 def test_impossible_networks_are_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        DTTNetConfig(**values)  # type: ignore[arg-type]
+        DTTNetConfig(**values)  # type: ignore[arg-type]  # of several types
 
 
 def test_values_a_newer_version_may_write_are_refused_by_name() -> None:

@@ -65,7 +65,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def opened(path: Path, **options: str) -> Network:
-    (network,) = choice.open_networks([path], threads=1, **options).networks  # type: ignore[arg-type]
+    (network,) = choice.open_networks([path], threads=1, **options).networks  # type: ignore[arg-type]  # of several types
     return network
 
 
@@ -193,7 +193,7 @@ def test_what_is_not_there_is_an_error(
     model: Path, options: dict[str, str], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        choice.open_networks([model], **options)  # type: ignore[arg-type]
+        choice.open_networks([model], **options)  # type: ignore[arg-type]  # of several types
 
 
 class Small:
@@ -269,7 +269,7 @@ def test_a_batch_that_does_not_fit_is_halved_once_and_said(tmp_path: Path) -> No
     assert max(network.batches[4:]) == 2
 
 
-def test_a_report_says_that_batches_became_smaller(tmp_path: Path, make_audio) -> None:  # type: ignore[no-untyped-def]
+def test_a_report_says_that_batches_became_smaller(tmp_path: Path, make_audio) -> None:  # type: ignore[no-untyped-def]  # a fixture
     source = make_audio("a.wav", reference.noise((2, 100000), 0).T * 0.5)
     separator = Separator([Small(gain_model(tmp_path), room=1)], batch_size=4, chunk_frames=32)
     report = separator.separate_file(source, tmp_path / "stems")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import tracemalloc
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -42,7 +43,7 @@ def band_limited(mix: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def through(model: Path, mix: NDArray[np.float32], **options: object) -> dict[str, NDArray[np.float32]]:
-    return Separator(str(model), device="cpu", chunk_frames=FRAMES, **options).separate(mix, 44100)  # type: ignore[arg-type]
+    return Separator(str(model), device="cpu", chunk_frames=FRAMES, **options).separate(mix, 44100)  # type: ignore[arg-type]  # of several types
 
 
 @pytest.mark.parametrize("overlap", OVERLAPS)
@@ -345,7 +346,7 @@ def test_impossible_options_are_refused(
     four_stems: Path, options: dict[str, object], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        Separator(str(four_stems), **options)  # type: ignore[arg-type]
+        Separator(str(four_stems), **options)  # type: ignore[arg-type]  # of several types
 
 
 def test_auto_says_which_device_it_took(four_stems: Path) -> None:
@@ -359,14 +360,14 @@ def test_input_is_not_modified_and_blocks_may_be_reused_by_the_caller(four_stems
     expected = separator.separate(mix, 44100)
     np.testing.assert_array_equal(mix, kept)
 
-    def one_buffer() -> object:
+    def one_buffer() -> Iterator[NDArray[np.float32]]:
         buffer = np.empty((2, 100), np.float32)
         for start in range(0, mix.shape[1], 100):
             block = mix[:, start : start + 100]
             buffer[:, : block.shape[1]] = block
             yield buffer[:, : block.shape[1]]
 
-    parts = list(separator.stream(one_buffer(), 44100))  # type: ignore[arg-type]
+    parts = list(separator.stream(one_buffer(), 44100))
     np.testing.assert_array_equal(np.concatenate([part["vocals"] for part in parts], axis=1), expected["vocals"])
 
 

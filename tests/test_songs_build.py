@@ -67,7 +67,7 @@ def players(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def plan_of(sources: Path, out: Path, **changes: object) -> Plan:
     options: dict[str, object] = {"n_songs": 2, "features": Features(fonts=False)}
-    return Plan(sources=sources, out=out, **{**options, **changes})  # type: ignore[arg-type]
+    return Plan(sources=sources, out=out, **{**options, **changes})  # type: ignore[arg-type]  # of several types
 
 
 def make(plan: Plan) -> list[str]:

@@ -505,7 +505,7 @@ class StemWriter:
                         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
                     spool = tempfile.TemporaryFile(dir=path.parent, prefix=".dttnet-")
                     self._spools[stem] = self._stack.enter_context(spool)
-        except BaseException:
+        except BaseException:  # Ctrl-C too leaves nothing behind
             self.__exit__()
             raise
         return self

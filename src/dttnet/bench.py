@@ -133,7 +133,7 @@ def _work(task: str) -> None:
         "real_time_factor": statistics.median(factors),
         "peak_mb": peak_bytes() / 1e6,
     }
-    print(json.dumps(found))  # noqa: T201
+    print(json.dumps(found))  # noqa: T201  # as above
 
 
 def real_time_factors(separator: Separator, *, seconds: float, runs: int) -> Iterator[float]:

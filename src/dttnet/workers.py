@@ -28,7 +28,7 @@ def worker_pool(n_workers: int) -> Iterator[ProcessPoolExecutor]:
     ):
         try:
             yield pool
-        except BaseException:
+        except BaseException:  # Ctrl-C too ends the workers
             held_here.close()
             raise
 

@@ -10,7 +10,7 @@ import numpy as np
 from dttnet.errors import AudioError
 from dttnet.songs import clip_hands, clip_lines, clip_synths, clip_voices
 from dttnet.songs.clip_lines import Facts
-from dttnet.songs.effects import Band, compress, delay, double, equalise, lossy, place, reverb, saturate
+from dttnet.songs.effects import Band, RoomKind, compress, delay, double, equalise, lossy, place, reverb, saturate
 from dttnet.songs.signals import Float, active_db, envelope, fade, highpass, mono, peak, seconds, stereo
 from dttnet.songs.studio import Studio
 
@@ -169,10 +169,10 @@ def finish(x: Float, rng: np.random.Generator, *, wet: float) -> Float | None:
             ping_pong=bool(rng.random() < 0.4), hz=rng.uniform(1500, 7000),
         )  # fmt: skip
     if is_wet:
-        kind = ("room", "hall", "plate", "plate", "spring")[int(rng.integers(5))]
+        kind: RoomKind = ("room", "hall", "plate", "plate", "spring")[int(rng.integers(5))]
         x = reverb(
             x, rng, decay_s=float(np.exp(rng.uniform(np.log(0.3), np.log(4)))), wet=rng.uniform(0.05, 0.5),
-            pre_s=rng.uniform(0, 0.05), kind=kind,  # type: ignore[arg-type]
+            pre_s=rng.uniform(0, 0.05), kind=kind,
         )  # fmt: skip
     if rng.random() < 0.08:  # from a compressed file
         x = lossy(x, format="mp3", level=rng.uniform(0.3, 1.0))

@@ -77,7 +77,7 @@ def play_siren(studio: Studio, variant: str, rng: np.random.Generator) -> tuple[
         "raid": ("saw", "square"),
         "hi-lo": ("square", "saw", "triangle", "sine"),
         "dub": ("square", "saw", "sine", "pulse"),
-    }.get(variant, ("saw", "square", "triangle"))  # type: ignore[assignment]
+    }.get(variant, ("saw", "square", "triangle"))  # type: ignore[assignment]  # all are of Shape
     shape = shapes[int(rng.integers(len(shapes)))]
     passes = variant != "dub" and rng.random() < 0.35
     nearness = np.ones(n_samples)

@@ -140,7 +140,7 @@ def _attempt(plan: Plan, made: Path, name: str, number: int) -> dict[str, Any]:
     kind = next(kind for kind in KINDS if kind.name == name)
     try:
         clip = make_clip(_studio(plan), kind, number, plan.seed)
-    except Exception as error:
+    except Exception as error:  # whatever it is: raised again, with what makes the same clip again
         error.add_note(f"while making {name} {number} with seed {plan.seed}")
         raise
     file = f"{name}/{number:03}.wav"

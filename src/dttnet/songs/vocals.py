@@ -576,6 +576,6 @@ def _mixed(tape: _Tape, song: Song, rng: np.random.Generator) -> Float:
             decay_s=rng.uniform(0.3, 2.8),
             wet=rng.uniform(0.02, 0.22),
             pre_s=rng.uniform(0, 0.06),
-            kind=str(rng.choice(["room", "plate", "hall"])),  # type: ignore[arg-type]
+            kind=str(rng.choice(["room", "plate", "hall"])),  # type: ignore[arg-type]  # one of RoomKind
         )
     return lead + backing

@@ -49,7 +49,7 @@ class MovingAverage(WeightAveraging):
 
     def _average(self, averages: Any, current: Any, n_averaged: Tensor | int) -> None:
         decay = min(self._decay, (1 + self._n_updates) / (10 + self._n_updates))
-        get_ema_multi_avg_fn(decay)(averages, current, n_averaged)  # type: ignore[no-untyped-call]
+        get_ema_multi_avg_fn(decay)(averages, current, n_averaged)  # type: ignore[no-untyped-call]  # it has none
 
 
 class LastCheckpoint(Checkpoint):

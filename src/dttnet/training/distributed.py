@@ -23,7 +23,7 @@ class _SyncBatchNorm2d(nn.BatchNorm2d):
         count = x.new_full((1,), x.numel() / x.shape[1])
         # With gradients: a process's input moves the statistics of all.
         own = torch.cat([x.sum((0, 2, 3)), x.square().sum((0, 2, 3)), count])
-        sums: Tensor = all_reduce(own)  # type: ignore[no-untyped-call]
+        sums: Tensor = all_reduce(own)  # type: ignore[no-untyped-call]  # it has none
         n = sums[-1]
         mean, mean_square = (sums[:-1] / n).chunk(2)
         variance = (mean_square - mean.square()).clamp_min(0)
@@ -52,5 +52,5 @@ class SyncBatchNorm(LayerSync):
     def revert(self, model: nn.Module) -> nn.Module:
         for module in model.modules():
             if type(module) is _SyncBatchNorm2d:
-                module.__class__ = nn.BatchNorm2d  # type: ignore[assignment]
+                module.__class__ = nn.BatchNorm2d  # type: ignore[assignment]  # back to what it was
         return model

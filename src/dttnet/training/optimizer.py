@@ -61,7 +61,7 @@ class Muon(torch.optim.AdamW):
         return cls(matrices, others, **options)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]  # overloaded there
         """One step. Gradients of matrices are gone afterwards."""
         loss = None
         if closure is not None:

@@ -93,7 +93,7 @@ class Task(L.LightningModule):
         self.log("train/loss", torch.stack(list(self._losses)).mean(), prog_bar=True, batch_size=len(mixture))
         # Lightning's own count for logs loses a step when a run goes on.
         self.log("step", float(self.trainer.global_step + 1))
-        self.log("train/rate", self.optimizers(use_pl_optimizer=False).param_groups[0]["lr"])  # type: ignore[union-attr]
+        self.log("train/rate", self.optimizers(use_pl_optimizer=False).param_groups[0]["lr"])  # type: ignore[union-attr]  # there is one
         return loss
 
     def validation_step(self, number: int, index: int) -> None:
