@@ -33,7 +33,7 @@ from dttnet.songs.signals import RATE
 from dttnet.songs.studio import Features, Studio
 from dttnet.workers import UNBROKEN, worker_pool
 
-VERSION = 1
+VERSION = 2
 """Of the songs: one more whenever the same seed gives other songs."""
 
 BUILD = "build.json"
@@ -188,7 +188,7 @@ def make_song(plan: Plan, job: Job, studio: Studio) -> float:
     seed = np.random.SeedSequence([plan.seed, _SPLITS.index(job.split), job.number])
     try:
         take = render_song(studio, np.random.default_rng(seed))
-    except Exception as error:
+    except Exception as error:  # whatever it is: raised again, with what makes the same song again
         error.add_note(f"while making {job.split}/{job.name} with seed {plan.seed}")
         raise
     folder = plan.out / job.split / job.name
