@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from dttnet.errors import MissingExtraError, UsageError
 from dttnet.training.augment import (
     AugmentConfig,
     Change,
-    change_level_and_sides,
     change_pitch_and_tempo,
+    change_sound,
     draw_change,
     draw_pitch_and_tempo,
     n_needed,
@@ -234,10 +235,47 @@ def test_stems_can_keep_their_pitch() -> None:
 
 def test_level_and_sides_are_applied_exactly() -> None:
     audio = noise(100).T.astype(np.float32)
-    np.testing.assert_array_equal(change_level_and_sides(audio, Change()), audio)
-    changed = change_level_and_sides(audio, Change(gain=-0.5, is_swapped=True))
+    np.testing.assert_array_equal(change_sound(audio, Change(), sample_rate=RATE), audio)
+    changed = change_sound(audio, Change(gain=-0.5, is_swapped=True), sample_rate=RATE)
     np.testing.assert_array_equal(changed, np.float32(-0.5) * audio[::-1])
     assert changed.dtype == np.float32
+
+
+def test_width_changes_the_sides_and_leaves_the_middle() -> None:
+    left, right = audio = noise(100).T.astype(np.float32)
+    changed = change_sound(audio, Change(width=2), sample_rate=RATE)
+    # Sums of float32 numbers below 1.
+    np.testing.assert_allclose(changed[0] + changed[1], left + right, atol=1e-6)
+    np.testing.assert_allclose(changed[0] - changed[1], 2 * (left - right), atol=1e-6)
+    assert changed.dtype == np.float32
+
+
+def test_a_tone_moves_a_sine_by_what_it_says_at_its_frequency_and_not_in_time() -> None:
+    tone = Change(tone_db=(6, 0, -6, 0, 3))
+    for hz, level_db in ((62.5, 6), (30, 6), (250, 0), (500, -3), (1000, -6), (4000, 0), (18000, 3)):
+        wave = sine(hz)[:, :N]
+        changed = change_sound(wave, tone, sample_rate=RATE)
+        assert changed.dtype == np.float32
+        # A quarter of a second from the ends the ringing of the bend at 62.5 Hz is 50 dB below the sine.
+        inner = slice(RATE // 4, N - RATE // 4)
+        np.testing.assert_allclose(changed[:, inner], 10 ** (level_db / 20) * wave[:, inner], atol=1.5e-3)
+
+
+def test_tone_and_width_are_drawn_as_configured_and_change_nothing_else() -> None:
+    plain = AugmentConfig(gain_db=5, polarity=0.5, swap=0.5, silence=0.1)
+    shaped = replace(plain, tone_db=4, width_db=6)
+    one, other = rng(), rng()
+    drawn = [draw_change(one, "vocals", (0, 1), config=shaped) for _ in range(500)]
+    assert [replace(each, tone_db=(), width=1) for each in drawn] == [
+        draw_change(other, "vocals", (0, 1), config=plain) for _ in range(500)
+    ]
+    tones = np.array([each.tone_db for each in drawn])
+    widths_db = 20 * np.log10([each.width for each in drawn])
+    for values, highest in ((tones, 4), (widths_db, 6)):
+        # The outermost of 500 uniform draws are closer than 3 % to the ends, but for one chance in 3000.
+        assert 0.97 * highest < values.max() <= highest
+        assert -highest <= values.min() < -0.97 * highest
+    assert np.abs(np.corrcoef(tones.T) - np.eye(5)).max() < 0.25  # five standard deviations: levels are independent
 
 
 @pytest.mark.parametrize(
@@ -248,6 +286,8 @@ def test_level_and_sides_are_applied_exactly() -> None:
         ({"semitones": 13}, r"augment\.semitones is 13: give 0 to 12"),
         ({"tempo": 0.6}, r"augment\.tempo is 0\.6"),
         ({"gain_db": -1}, r"augment\.gain_db is -1"),
+        ({"tone_db": 21}, r"augment\.tone_db is 21: give 0 to 20"),
+        ({"width_db": -1}, r"augment\.width_db is -1"),
         ({"tempo_step": -0.1}, r"augment\.tempo_step is -0\.1"),
         ({"semitone_step": -1}, r"augment\.semitone_step is -1"),
         ({"tempo": 0.05}, r"augment\.tempo is 0\.05, which is not a multiple of augment\.tempo_step, 0\.1"),

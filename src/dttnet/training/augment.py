@@ -5,6 +5,7 @@ Shapes: C channels (2), N samples. Audio is (C, N) float32.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,6 +30,10 @@ _OVERLAP = 3
 # 80 dB below full scale: what is before and after louder samples is not worth the work, and becomes silence.
 _INAUDIBLE = 1e-4
 
+# Of a random tone: two octaves apart, so that its filter rings for some 20 ms at most.
+_TONE_HZ = (62.5, 250.0, 1000.0, 4000.0, 16000.0)
+_FFT_MULTIPLE = 4096
+
 
 @dataclass
 class AugmentConfig:
@@ -52,6 +57,9 @@ class AugmentConfig:
         polarity: Probability that a stem is turned upside down.
         swap: Probability that left and right are swapped.
         silence: Probability that a stem is silent; BSRNN has 0.1.
+        tone_db: Largest change of the spectrum's level, up or down, at five frequencies from 62.5 Hz to 16 kHz, with
+            straight lines between them.
+        width_db: Largest change of the level of the sides (left minus right), up or down.
     """
 
     probability: float = 1.0
@@ -66,12 +74,14 @@ class AugmentConfig:
     polarity: float = 0.0
     swap: float = 0.0
     silence: float = 0.0
+    tone_db: float = 0.0
+    width_db: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("probability", "polarity", "swap", "silence"):
             value = getattr(self, name)
             _require(0 <= value <= 1, f"augment.{name} is {value}: a probability is from 0 to 1")
-        for name, highest in (("semitones", 12), ("tempo", 0.5), ("gain_db", 60)):
+        for name, highest in (("semitones", 12), ("tempo", 0.5), ("gain_db", 60), ("tone_db", 20), ("width_db", 20)):
             value = getattr(self, name)
             _require(0 <= value <= highest, f"augment.{name} is {value}: give 0 to {highest}")
         for name, step_name in (("semitones", "semitone_step"), ("tempo", "tempo_step")):
@@ -103,12 +113,16 @@ class Change:
         tempo: Times as fast.
         gain: Factor, negative for a turned polarity, 0 for silence.
         is_swapped: Left and right change places.
+        width: Factor of the sides.
+        tone_db: Levels at `_TONE_HZ`; empty for no change.
     """
 
     semitones: float = 0.0
     tempo: float = 1.0
     gain: float = 1.0
     is_swapped: bool = False
+    width: float = 1.0
+    tone_db: tuple[float, ...] = ()
 
 
 def draw_pitch_and_tempo(rng: np.random.Generator, *, config: AugmentConfig) -> tuple[float, float]:
@@ -131,16 +145,40 @@ def draw_change(
     is_swapped = bool(rng.random() < config.swap)
     if rng.random() < config.silence:
         gain = 0.0
+    # Numbers of their own: with and without them everything else is the same.
+    (mixer,) = rng.spawn(1)
+    width = 10 ** (mixer.uniform(-1, 1) * config.width_db / 20)
+    tone = config.tone_db * mixer.uniform(-1, 1, len(_TONE_HZ))
     return Change(
-        semitones=0.0 if stem in config.keep_pitch else semitones, tempo=tempo, gain=float(gain), is_swapped=is_swapped
+        semitones=0.0 if stem in config.keep_pitch else semitones,
+        tempo=tempo,
+        gain=float(gain),
+        is_swapped=is_swapped,
+        width=float(width),
+        tone_db=tuple(tone.tolist()) if config.tone_db else (),
     )
 
 
-def change_level_and_sides(audio: Float, change: Change) -> Float:
-    """(2, N) with the change's gain, polarity and swapped channels."""
+def change_sound(audio: Float, change: Change, *, sample_rate: int) -> Float:
+    """(2, N) with the change's gain, polarity, tone, width and swapped channels."""
     if change.is_swapped:
         audio = audio[::-1]
+    if change.width != 1:
+        sides = np.float32((change.width - 1) / 2) * (audio[0] - audio[1])
+        audio = np.stack([audio[0] + sides, audio[1] - sides])
+    if change.tone_db:
+        audio = _change_tone(audio, change.tone_db, sample_rate)
     return audio if change.gain == 1 else audio * np.float32(change.gain)
+
+
+def _change_tone(audio: Float, tone_db: Sequence[float], sample_rate: int) -> Float:
+    """(C, N) through a filter without delay. It rings across the ends: into what a change of pitch then cuts off."""
+    n_samples = audio.shape[1]
+    n_fft = -(-n_samples // _FFT_MULTIPLE) * _FFT_MULTIPLE
+    hz = np.fft.rfftfreq(n_fft, 1 / sample_rate)
+    gain = 10 ** (np.interp(np.log(np.maximum(hz, 1.0)), np.log(_TONE_HZ), tone_db) / 20)
+    changed = np.fft.irfft(np.fft.rfft(audio, n_fft) * gain.astype(np.float32), n_fft)
+    return np.asarray(changed[:, :n_samples], np.float32)
 
 
 def n_needed(n_samples: int, tempo: float, *, sample_rate: int) -> tuple[int, int]:

@@ -16,8 +16,8 @@ from dttnet.errors import UsageError
 from dttnet.training.augment import (
     AugmentConfig,
     Change,
-    change_level_and_sides,
     change_pitch_and_tempo,
+    change_sound,
     draw_change,
     draw_pitch_and_tempo,
     n_needed,
@@ -154,7 +154,7 @@ class Examples:
         rest: dict[tuple[float, float], Float] = {}
         for stem in sounding:
             change = changes[stem]
-            excerpt = change_level_and_sides(excerpts[stem], change)
+            excerpt = change_sound(excerpts[stem], change, sample_rate=self._sample_rate)
             if stem in self._targets:
                 stems[self._targets.index(stem)] = self._change_pitch_and_tempo(excerpt, change.semitones, change.tempo)
                 continue
