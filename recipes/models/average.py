@@ -23,6 +23,10 @@ def main() -> None:
     args = parser.parse_args()
     contents = [torch.load(path, map_location="cpu", weights_only=True) for path in args.checkpoints]
     states = [content["state_dict"] for content in contents]
+    shapes = [{name: tensor.shape for name, tensor in state.items()} for state in states]
+    for path, those in zip(args.checkpoints, shapes, strict=True):
+        if those != shapes[-1]:
+            parser.error(f"{path}: another network than that of {args.checkpoints[-1]}; give checkpoints of one")
     mean = contents[-1]
     for name, tensor in states[-1].items():
         if tensor.is_floating_point():

@@ -30,7 +30,7 @@ _OVERLAP = 3
 # 80 dB below full scale: what is before and after louder samples is not worth the work, and becomes silence.
 _INAUDIBLE = 1e-4
 
-# Of a random tone: two octaves apart, so that its filter rings for some 20 ms at most.
+# Of a random tone: two octaves apart, so that its filter is smooth and rings little.
 _TONE_HZ = (62.5, 250.0, 1000.0, 4000.0, 16000.0)
 _FFT_MULTIPLE = 4096
 
