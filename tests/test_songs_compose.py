@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from dttnet.songs.compose import DURATION_S, STEMS, compose
 from dttnet.songs.grooves import GROOVES
-from dttnet.songs.score import Chord, Song
+from dttnet.songs.score import METRES, STEPS, Chord, Song
 from dttnet.songs.styles import BASS_FIGURES, KITS, MANNERS, ROLES, STYLES, choose, read_chords
 
 BANDS = "rock,hard rock,punk,indie,pop,ballad,country,folk,blues,reggae,ska,soul,funk".split(",")
@@ -45,6 +46,28 @@ def test_styles_name_what_players_know(style) -> None:
     assert set(style.kits) <= set(KITS)
     assert set(style.grooves) <= set(GROOVES)
     assert all(read_chords(text) for text in style.major_chords + style.minor_chords)
+
+
+def test_waltzes_are_for_ballads_and_folk_not_for_dancers_in_four() -> None:
+    share = Counter(song.metre for song in songs(300, "folk"))["3/4"] / 300
+    assert share == pytest.approx(STYLES["folk"].metres["3/4"], abs=0.08)  # three standard deviations of 300 draws
+    assert {song.metre for style in ("house", "reggae") for song in songs(30, style)} == {"4/4"}
+
+
+@pytest.mark.parametrize("metre", METRES)
+def test_steps_follow_each_other_from_bar_to_bar_in_every_metre(metre: str) -> None:
+    song = replace(compose(np.random.default_rng(0), style="rock"), metre=metre, swing=0.0)
+    played = [step for step in range(STEPS) if song.has(step)]
+    times_s = [song.time_s(bar, step) for bar in (0, 1, 2) for step in played]
+    assert np.diff(times_s) == pytest.approx(song.beat_s / 4)
+    assert len(played) * song.beat_s / 4 == pytest.approx(song.bar_s)
+    # What is written before or after a bar lies in its neighbours.
+    assert song.time_s(1, -2) == pytest.approx(song.time_s(0, STEPS - 2))
+    assert song.time_s(1, STEPS + 4) == pytest.approx(song.time_s(2, 4))
+    left_out = [step for step in range(STEPS) if not song.has(step)]
+    assert {round(song.time_s(0, step), 6) for step in left_out} <= {
+        round(song.time_s(0, next((s for s in played if s > step), STEPS)), 6) for step in left_out
+    }
 
 
 def test_a_seed_is_a_song() -> None:

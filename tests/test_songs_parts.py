@@ -56,6 +56,17 @@ def test_roles_stay_in_register_and_in_their_sections(role):
         assert not in_section(only.notes, song, 0)
 
 
+def test_in_three_nothing_is_played_on_the_beat_that_is_left_out():
+    four, three = a_song(), a_song(metre="3/4")
+    for role in ("strum", "comp"):
+        lines = [write_part(role, song, np.random.default_rng(2), low=52, high=79) for song in (four, three)]
+        beats = [
+            {round(note.start_s / song.beat_s * 4) % round(song.bar_s / song.beat_s * 4) for note in line.notes}
+            for line, song in zip(lines, (four, three), strict=True)
+        ]
+        assert beats[1] == {step if step < 8 else step - 4 for step in beats[0] if not 8 <= step < 12}
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_sections_of_the_same_name_are_played_alike(role):
     song = a_song()

@@ -21,7 +21,7 @@ from dttnet.songs.signals import RATE, Float, peak
 Gain = Literal["clean", "crunch", "high"]
 
 _DRIVE_DB: dict[str, tuple[float, float]] = {"clean": (-8, 6), "crunch": (12, 24), "high": (28, 42)}
-_OVERSAMPLING = 2
+_OVERSAMPLING = 3
 _N_TAPS = 1024
 _GRID_HZ = np.fft.rfftfreq(8192, 1 / RATE)
 
@@ -171,17 +171,20 @@ def _tone_stack(rng: np.random.Generator, gain: Gain) -> NDArray[np.float64]:
 
 
 def _guitar_speaker(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Ten- or twelve-inch speakers: a hump near 100 Hz, a rise from 1.5 to 4 kHz, and little above 5 kHz."""
-    is_open = rng.random() < 0.4
-    edge_hz = rng.uniform(4300, 6500)
+    """Ten- or twelve-inch speakers: a hump near 100 Hz, a rise from 1.5 to 4 kHz, and little above 5 kHz.
+
+    A third of them are brighter, as records have them whose treble an equaliser brought back.
+    """
+    is_open, is_bright = rng.random() < 0.4, rng.random() < 0.33
+    edge_hz = rng.uniform(5500, 8500) if is_bright else rng.uniform(4300, 6500)
     response = (
         _low_db(rng.uniform(70, 130), 12 if is_open else 18)
         + _bell_db(rng.uniform(95, 150), rng.uniform(1, 5), 0.4)
         + _bell_db(rng.uniform(300, 600), rng.uniform(-5, 0), 0.6)
         + _bell_db(rng.uniform(1800, 3800), rng.uniform(3, 9), 0.6)
-        + np.maximum(_high_db(edge_hz, rng.uniform(20, 42)), -rng.uniform(30, 50))
+        + np.maximum(_high_db(edge_hz, rng.uniform(16, 28) if is_bright else rng.uniform(20, 42)), -rng.uniform(30, 50))
         # Far above the edge the floor falls too: no loudspeaker has a shelf up to 20 kHz.
-        + _high_db(10000, 24)
+        + _high_db(12000 if is_bright else 10000, 24)
         + _ripple_db(rng, 1.6)
     )
     return _gain(response) * _microphone(rng)

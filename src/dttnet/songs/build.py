@@ -33,7 +33,7 @@ from dttnet.songs.signals import RATE
 from dttnet.songs.studio import Features, Studio
 from dttnet.workers import UNBROKEN, worker_pool
 
-VERSION = 2
+VERSION = 3
 """Of the songs: one more whenever the same seed gives other songs."""
 
 BUILD = "build.json"
@@ -216,6 +216,7 @@ def _describe(take: Take) -> dict[str, Any]:
     plan = {
         "style": song.style,
         "beats_per_minute": round(60 / song.beat_s, 2),
+        "metre": song.metre,
         "key": song.key,
         "is_minor": song.is_minor,
         "sections": [[section.name, section.first_bar, section.n_bars] for section in song.sections],

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dttnet.dataset import STEMS
-from dttnet.songs.score import Chord, Section, Song
+from dttnet.songs.score import METRES, STEPS, Chord, Section, Song
 from dttnet.songs.styles import STYLES, Style, choose, read_chords
 
 DURATION_S = (40.0, 80.0)
@@ -71,12 +71,15 @@ def compose(rng: np.random.Generator, *, style: str | None = None, duration_s: f
     name = style or choose(rng, {name: style.share for name, style in STYLES.items()})
     manner = STYLES[name]
     beat_s = 60 / rng.uniform(*manner.bpm)
+    metre = choose(rng, manner.metres)
+    first, last = METRES[metre]
+    bar_s = (1 - (last - first) / STEPS) * 4 * beat_s
     length_s = duration_s or rng.uniform(*DURATION_S)
-    n_bars = max(2, round(length_s / (4 * beat_s)))
+    n_bars = max(2, round(length_s / bar_s))
     swing = float(rng.uniform(*manner.swing)) if rng.random() < manner.swung else 0.0
     is_minor = bool(rng.random() < manner.minor)
     progressions = _draw_progressions(rng, manner.minor_chords if is_minor else manner.major_chords)
-    form = _draw_form(rng, n_bars, 4 * beat_s, is_blues=len(progressions["verse"]) == 12)
+    form = _draw_form(rng, n_bars, bar_s, is_blues=len(progressions["verse"]) == 12)
     return Song(
         style=name,
         beat_s=beat_s,
@@ -85,6 +88,7 @@ def compose(rng: np.random.Generator, *, style: str | None = None, duration_s: f
         is_minor=is_minor,
         chords=_lay_chords(form, progressions, is_minor),
         sections=_orchestrate(rng, form, manner),
+        metre=metre,
     )
 
 

@@ -871,6 +871,8 @@ def _play_section(
     force = 0.62 + 0.38 * section.energy
 
     def put(bar: int, step: float, piece: str, velocity: float) -> None:
+        if not song.has(step):
+            return
         start_s = _played_at(song, player, bar, step, piece, rng)
         level = velocity * force + player.unevenness * rng.standard_normal()
         hits.append(Hit(max(0.0, start_s), piece, float(np.clip(level, 0.08, 1))))

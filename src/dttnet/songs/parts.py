@@ -179,6 +179,8 @@ def _perform(
         own = np.random.default_rng([seed, zlib.crc32(section.name.encode())])
         passage = _Passage(song, section, first[section.name].energy, own, low, high, is_open)
         for stroke in writer(section.name)(passage):
+            if not song.has(stroke.step):
+                continue
             start_s = max(0.0, song.time_s(stroke.bar, stroke.step) + late_s + rng.normal(0, loose_s))
             end_s = song.time_s(stroke.bar, stroke.step + stroke.length)
             loud = (0.5 + 0.5 * section.energy) * stroke.velocity * (1 + rng.normal(0, feel))

@@ -108,8 +108,8 @@ class _Ride:
 
 
 _RIDES = {
-    "vocals": _Ride(1.5, 3.0, 1.5),
-    "drums": _Ride(0.8, 4.0, 0.4),
+    "vocals": _Ride(2.2, 4.5, 2.2),
+    "drums": _Ride(1.2, 5.5, 0.5),
     "bass": _Ride(0.8, 2.0, 0.5),
     "other": _Ride(1.5, 4.0, 1.2),
 }
@@ -151,13 +151,18 @@ def _vocals(x: Float, song: Song, rng: np.random.Generator) -> Float:
     if rng.random() < 0.35:
         x = _warm(x, rng, manner.drive * rng.uniform(0.5, 8 if rng.random() < 0.85 else 18))
     x = _noisy(x, rng, share=0.15)
-    if rng.random() < 0.2:
+    if rng.random() < 0.3:
         x = effects.double(x, rng, n=2, spread=rng.uniform(0.3, 1.0))
-    x = effects.place(x, width=rng.uniform(0.5, 1.2), pan=_pan(rng, 0.06))
+    x = effects.place(x, width=rng.uniform(0.5, 1.6), pan=_pan(rng, 0.06))
     echoes = _throws(x, song, rng) if rng.random() < 0.3 else None
     kinds: tuple[RoomKind, ...] = ("plate", "hall", "room", "spring")
     x = _ambience(
-        x, rng, wet=manner.wet * rng.uniform(0.03, 0.28), decay_s=(0.4, 2.8), kinds=kinds, shares=(0.4, 0.25, 0.3, 0.05)
+        x,
+        rng,
+        wet=manner.wet * np.exp(rng.uniform(np.log(0.04), np.log(0.5))),
+        decay_s=(0.4, 2.8),
+        kinds=kinds,
+        shares=(0.4, 0.25, 0.3, 0.05),
     )
     if rng.random() < 0.2:
         time_s = (

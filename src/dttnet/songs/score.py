@@ -1,7 +1,7 @@
 """What is played: notes, chords and the sections of a song. No sound is made here.
 
-Times are in seconds, pitches in MIDI numbers (60 is middle C), levels from 0 to 1. All songs have four beats
-to the bar, of four steps (sixteenths) each.
+Times are in seconds, pitches in MIDI numbers (60 is middle C), levels from 0 to 1. All parts are written in bars of
+four beats, of four steps (sixteenths) each; songs in another metre leave some steps of each bar out.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 STEPS = 16
 """Steps of a bar."""
+
+METRES = {"4/4": (STEPS, STEPS), "3/4": (8, 12), "7/8": (14, STEPS)}
+"""The steps of a bar that a metre leaves out, from ... to. Beat and backbeat without the third beat are a waltz."""
 
 TAIL_S = 2.0
 """How long a stem rings after the last bar line: all stems last `Song.duration_s + TAIL_S`."""
@@ -80,6 +83,7 @@ class Song:
         is_minor: Whether the scale is minor.
         chords: One for each bar.
         sections: In order, without gaps.
+        metre: A name in `METRES`.
     """
 
     style: str
@@ -89,11 +93,13 @@ class Song:
     is_minor: bool
     chords: tuple[Chord, ...]
     sections: tuple[Section, ...]
+    metre: str = "4/4"
 
     @property
     def bar_s(self) -> float:
         """Length of a bar."""
-        return 4 * self.beat_s
+        first, last = METRES[self.metre]
+        return (STEPS - (last - first)) * self.beat_s / 4
 
     @property
     def n_bars(self) -> int:
@@ -111,9 +117,21 @@ class Song:
         return (0, 2, 3, 5, 7, 8, 10) if self.is_minor else (0, 2, 4, 5, 7, 9, 11)
 
     def time_s(self, bar: float, step: float) -> float:
-        """When a step of a bar is played: exactly, but for the swing. Looseness is the player's."""
+        """When a step of a bar, or of one before or after it, is played: exactly, but for the swing.
+
+        Looseness is the player's. All steps that the metre leaves out are where the next is that it has.
+        """
         late = self.swing * ((step % 4 == 2) + 0.5 * (step % 2 == 1))
-        return bar * self.bar_s + (step + late) * self.beat_s / 4
+        whole, inside = divmod(step + late, STEPS)
+        first, last = METRES[self.metre]
+        if inside > first:
+            inside = max(first, inside - (last - first))
+        return (bar + whole) * self.bar_s + inside * self.beat_s / 4
+
+    def has(self, step: float) -> bool:
+        """Whether bars of the metre have a step: what is written for others is not played."""
+        first, last = METRES[self.metre]
+        return not first <= step % STEPS < last
 
     def section(self, bar: int) -> Section:
         """The section that a bar is in."""

@@ -431,9 +431,8 @@ def _set_to_chords(
     end_s = (section.first_bar + section.n_bars) * song.bar_s
     notes: list[SungNote] = []
     for step, length, degree, velocity, is_slurred in pattern.notes:
-        start = song.time_s(bar, step) if step >= 0 else bar * song.bar_s + step * song.beat_s / 4
-        stop = song.time_s(bar, step + length) if step + length >= 0 else start + length * song.beat_s / 4
-        if start < 0 or start > end_s - 0.5 * song.beat_s:
+        start, stop = song.time_s(bar, step), song.time_s(bar, step + length)
+        if start < 0 or start > end_s - 0.5 * song.beat_s or not song.has(step):
             continue
         pitch = tones[int(np.clip(centre + degree, 0, len(tones) - 1))]
         chord = song.chords[min(max(0, int(bar + step // 16)), song.n_bars - 1)]

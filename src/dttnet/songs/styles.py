@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -49,6 +49,7 @@ class Style:
         instrumental: Share of songs without vocals.
         drumless: Share of songs without drums.
         bassless: Share of songs without bass.
+        metres: Weights of `dttnet.songs.score.METRES`.
     """
 
     share: float
@@ -67,6 +68,7 @@ class Style:
     instrumental: float = 0.07
     drumless: float = 0.02
     bassless: float = 0.03
+    metres: Mapping[str, float] = field(default_factory=lambda: {"4/4": 1.0})
 
 
 _QUALITIES = {
@@ -292,6 +294,7 @@ STYLES: dict[str, Style] = {
         singing={"sung": 0.78, "shouted": 0.16, "choir": 0.04, "whispered": 0.02},
         kits={"acoustic": 0.96, "hybrid": 0.04},
         energy=(0.4, 1.0),
+        metres={"4/4": 0.93, "3/4": 0.05, "7/8": 0.02},
     ),
     "hard rock": Style(
         share=4.5,
@@ -305,6 +308,7 @@ STYLES: dict[str, Style] = {
         singing={"sung": 0.6, "shouted": 0.33, "growled": 0.02, "choir": 0.05},
         kits={"acoustic": 1.0},
         energy=(0.55, 1.0),
+        metres={"4/4": 0.94, "3/4": 0.04, "7/8": 0.02},
     ),
     "punk": Style(
         share=5.5,
@@ -335,6 +339,7 @@ STYLES: dict[str, Style] = {
         swung=0.0,
         energy=(0.6, 1.0),
         instrumental=0.12,
+        metres={"4/4": 0.9, "3/4": 0.05, "7/8": 0.05},
     ),
     "indie": Style(
         share=6,
@@ -356,6 +361,7 @@ STYLES: dict[str, Style] = {
         },
         singing=_SUNG,
         kits={"acoustic": 0.85, "hybrid": 0.12, "machine": 0.03},
+        metres={"4/4": 0.91, "3/4": 0.06, "7/8": 0.03},
     ),
     "pop": Style(
         share=9,
@@ -376,6 +382,7 @@ STYLES: dict[str, Style] = {
         other={"pad": 2, "comp": 3, "strum": 2.5, "arpeggio": 2, "picking": 1, "strings": 1, "lead": 1, "ostinato": 1},
         singing={"sung": 0.84, "choir": 0.07, "whispered": 0.04, "rap": 0.05},
         kits={"acoustic": 0.55, "hybrid": 0.25, "machine": 0.2},
+        metres={"4/4": 0.96, "3/4": 0.04},
     ),
     "ballad": Style(
         share=5,
@@ -392,6 +399,7 @@ STYLES: dict[str, Style] = {
         energy=(0.15, 0.75),
         drumless=0.1,
         bassless=0.06,
+        metres={"4/4": 0.8, "3/4": 0.2},
     ),
     "country": Style(
         share=6,
@@ -406,6 +414,7 @@ STYLES: dict[str, Style] = {
         kits={"acoustic": 0.8, "brushes": 0.18, "hands": 0.02},
         swung=0.3,
         swing=(0.2, 0.66),
+        metres={"4/4": 0.85, "3/4": 0.15},
     ),
     "folk": Style(
         share=4,
@@ -422,6 +431,7 @@ STYLES: dict[str, Style] = {
         energy=(0.2, 0.75),
         drumless=0.22,
         bassless=0.15,
+        metres={"4/4": 0.7, "3/4": 0.3},
     ),
     "blues": Style(
         share=5,
@@ -437,6 +447,7 @@ STYLES: dict[str, Style] = {
         swung=0.85,
         swing=(0.45, 0.68),
         instrumental=0.12,
+        metres={"4/4": 0.95, "3/4": 0.05},
     ),
     "reggae": Style(
         share=6,
@@ -480,6 +491,7 @@ STYLES: dict[str, Style] = {
         kits={"acoustic": 0.93, "hybrid": 0.07},
         swung=0.25,
         swing=(0.2, 0.66),
+        metres={"4/4": 0.94, "3/4": 0.06},
     ),
     "funk": Style(
         share=4,
@@ -526,6 +538,7 @@ STYLES: dict[str, Style] = {
         energy=(0.2, 0.7),
         instrumental=0.35,
         drumless=0.06,
+        metres={"4/4": 0.83, "3/4": 0.15, "7/8": 0.02},
     ),
     "latin": Style(
         share=2.5,
@@ -651,6 +664,7 @@ STYLES: dict[str, Style] = {
         swung=0.45,
         swing=(0.2, 0.66),
         drumless=0.06,
+        metres={"4/4": 0.8, "3/4": 0.2},
     ),
     "ambient": Style(
         share=1.5,
