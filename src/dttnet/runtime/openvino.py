@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import openvino
+import openvino.opset13 as ops
 from numpy.typing import NDArray
 
 from dttnet.cpus import count_cores
@@ -87,7 +88,9 @@ class OpenVinoNetwork:
             if threads is not None:
                 options["INFERENCE_NUM_THREADS"] = threads
         try:
-            self._compiled = core.compile_model(str(path), device.upper(), options)
+            model = core.read_model(str(path))
+            _part_norms_from_linear_layers(model)
+            self._compiled = core.compile_model(model, device.upper(), options)
         except RuntimeError as error:
             raise ModelError(f"{path}: OpenVINO cannot run it on {device} ({_reason(error)})") from error
 
@@ -100,6 +103,23 @@ class OpenVinoNetwork:
             raise ModelError(f"the network failed on {self.device}, out of memory? ({_reason(error)})") from error
         result: NDArray[np.float32] = outputs[0].astype(np.float32, copy=False)
         return result
+
+
+def _part_norms_from_linear_layers(model: openvino.Model) -> None:
+    """Make the batch norm after a linear layer a convolution of each channel with one number.
+
+    OpenVINO would multiply the layer's weights by the norm's factors, which differ by channel, where the layer itself
+    has the same weights for all: as many copies of the weights as there are channels, and no bfloat16.
+    """
+    for norm in model.get_ordered_ops():
+        if norm.get_type_name() != "BatchNormInference" or norm.input_value(0).get_node().get_type_name() != "MatMul":
+            continue
+        gamma, beta, mean, variance = (norm.input_value(place).get_node().get_data() for place in (1, 2, 3, 4))
+        factor = gamma / np.sqrt(variance + norm.get_attributes()["epsilon"])
+        each = factor.astype(np.float32).reshape(-1, 1, 1, 1, 1)
+        scaled = ops.group_convolution(norm.input_value(0), each, [1, 1], [0, 0], [0, 0], [1, 1])
+        shifted = ops.add(scaled, (beta - mean * factor).astype(np.float32).reshape(-1, 1, 1))
+        norm.output(0).replace(shifted.output(0))
 
 
 def _reason(error: Exception) -> str:
