@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 import reference
 from conftest import gain_model
@@ -60,7 +61,16 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         training_data="",
     )
     path = tmp_path_factory.mktemp("model") / "network.onnx"
-    export(DTTNet(config).eval(), card, path)
+    network = DTTNet(config).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):  # fresh ones do nothing
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            for tensor in (module.weight.data, module.running_var):
+                tensor.uniform_(0.5, 1.5)
+            for tensor in (module.bias.data, module.running_mean):
+                tensor.uniform_(-0.5, 0.5)
+    export(network, card, path)
     return path
 
 
@@ -228,6 +238,13 @@ def test_two_calls_at_once_are_two_calls_that_share_the_threads(model: Path, eng
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the stack of signals is read by Linux's C library")
+def test_openvino_keeps_one_set_of_weights_for_all_channels_of_a_linear_layer(model: Path) -> None:
+    network = opened(model, engine="openvino", device="cpu")
+    kinds = [node.get_rt_info()["layerType"] for node in network._compiled.get_runtime_model().get_ops()]  # type: ignore[attr-defined]  # of this engine
+    assert "FullyConnected" in kinds
+    assert "MatMul" not in kinds  # what has weights for each channel is one
+
+
 def test_networks_of_openvino_leave_a_stack_for_signals_behind(model: Path) -> None:
     first = opened(model, engine="openvino", device="cpu")
     second = opened(model, engine="openvino", device="cpu")
