@@ -114,7 +114,10 @@ def _part_norms_from_linear_layers(model: openvino.Model) -> None:
     for norm in model.get_ordered_ops():
         if norm.get_type_name() != "BatchNormInference" or norm.input_value(0).get_node().get_type_name() != "MatMul":
             continue
-        gamma, beta, mean, variance = (norm.input_value(place).get_node().get_data() for place in (1, 2, 3, 4))
+        constants = [norm.input_value(place).get_node() for place in (1, 2, 3, 4)]
+        if any(constant.get_type_name() != "Constant" for constant in constants):
+            continue
+        gamma, beta, mean, variance = (constant.get_data() for constant in constants)
         factor = gamma / np.sqrt(variance + norm.get_attributes()["epsilon"])
         each = factor.astype(np.float32).reshape(-1, 1, 1, 1, 1)
         scaled = ops.group_convolution(norm.input_value(0), each, [1, 1], [0, 0], [0, 0], [1, 1])
