@@ -41,9 +41,8 @@ def separate(model: Path, audio: np.ndarray, rate: int) -> dict[str, np.ndarray]
         chunk = padded[:, start : start + core + 2 * n_fft]
         frames = np.lib.stride_tricks.sliding_window_view(chunk, n_fft, axis=1)[:, ::hop] * window
         spectrum = np.fft.rfft(frames)[..., :n_bins]  # (2, T, F)
-        packed = np.stack([spectrum.real, spectrum.imag], 1).reshape(
-            1, 4, n_frames, n_bins
-        )  # left re, left im, right ...
+        # Left real, left imaginary, right real, right imaginary.
+        packed = np.stack([spectrum.real, spectrum.imag], 1).reshape(1, 4, n_frames, n_bins)
         (estimates,) = session.run(None, {"mixture": packed.astype(np.float32)})  # (1, S, 4, T, F)
         estimates += (packed - estimates.sum(1))[:, None] / len(stems)  # together they are the mixture
 

@@ -237,7 +237,6 @@ def test_two_calls_at_once_are_two_calls_that_share_the_threads(model: Path, eng
         assert relative_error(y, narrow(x)) < TOLERANCE
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the stack of signals is read by Linux's C library")
 def test_openvino_keeps_one_set_of_weights_for_all_channels_of_a_linear_layer(model: Path) -> None:
     network = opened(model, engine="openvino", device="cpu")
     kinds = [node.get_rt_info()["layerType"] for node in network._compiled.get_runtime_model().get_ops()]  # type: ignore[attr-defined]  # of this engine
@@ -245,6 +244,7 @@ def test_openvino_keeps_one_set_of_weights_for_all_channels_of_a_linear_layer(mo
     assert "MatMul" not in kinds  # what has weights for each channel is one
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the stack of signals is read by Linux's C library")
 def test_networks_of_openvino_leave_a_stack_for_signals_behind(model: Path) -> None:
     first = opened(model, engine="openvino", device="cpu")
     second = opened(model, engine="openvino", device="cpu")

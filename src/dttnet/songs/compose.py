@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dttnet.dataset import STEMS
-from dttnet.songs.score import METRES, STEPS, Chord, Section, Song
+from dttnet.songs.score import Chord, Section, Song, steps_of_bar
 from dttnet.songs.styles import STYLES, Style, choose, read_chords
 
 DURATION_S = (40.0, 80.0)
@@ -72,8 +72,7 @@ def compose(rng: np.random.Generator, *, style: str | None = None, duration_s: f
     manner = STYLES[name]
     beat_s = 60 / rng.uniform(*manner.bpm)
     metre = choose(rng, manner.metres)
-    first, last = METRES[metre]
-    bar_s = (1 - (last - first) / STEPS) * 4 * beat_s
+    bar_s = steps_of_bar(metre) * beat_s / 4
     length_s = duration_s or rng.uniform(*DURATION_S)
     n_bars = max(2, round(length_s / bar_s))
     swing = float(rng.uniform(*manner.swing)) if rng.random() < manner.swung else 0.0

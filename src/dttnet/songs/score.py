@@ -14,6 +14,13 @@ STEPS = 16
 METRES = {"4/4": (STEPS, STEPS), "3/4": (8, 12), "7/8": (14, STEPS)}
 """The steps of a bar that a metre leaves out, from ... to. Beat and backbeat without the third beat are a waltz."""
 
+
+def steps_of_bar(metre: str) -> int:
+    """Steps that a bar of a metre has."""
+    first, last = METRES[metre]
+    return STEPS - (last - first)
+
+
 TAIL_S = 2.0
 """How long a stem rings after the last bar line: all stems last `Song.duration_s + TAIL_S`."""
 
@@ -98,8 +105,7 @@ class Song:
     @property
     def bar_s(self) -> float:
         """Length of a bar."""
-        first, last = METRES[self.metre]
-        return (STEPS - (last - first)) * self.beat_s / 4
+        return steps_of_bar(self.metre) * self.beat_s / 4
 
     @property
     def n_bars(self) -> int:
