@@ -3,7 +3,7 @@
     npm install --prefix FOLDER onnxruntime-web
     python benchmarks/wasm.py FOLDER
 
-Needs node. ONNX Runtime takes turns, on one thread too, so that the ratio of both is that of the engines.
+Needs node. ONNX Runtime runs them before that, on one thread too.
 """
 
 from __future__ import annotations

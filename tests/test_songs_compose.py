@@ -45,6 +45,7 @@ def test_styles_name_what_players_know(style) -> None:
     assert set(style.singing) <= set(MANNERS)
     assert set(style.kits) <= set(KITS)
     assert set(style.grooves) <= set(GROOVES)
+    assert set(style.metres) <= set(METRES)
     assert all(read_chords(text) for text in style.major_chords + style.minor_chords)
 
 
