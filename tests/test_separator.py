@@ -50,9 +50,19 @@ def through(model: Path, mix: NDArray[np.float32], **options: object) -> dict[st
 @pytest.mark.parametrize("n_samples", LENGTHS)
 def test_an_identity_network_returns_its_band_limited_input(one_stem: Path, n_samples: int, overlap: float) -> None:
     mix = mixture(n_samples)
-    out = through(one_stem, mix, overlap=overlap, stems=["vocals"])["vocals"]
+    out = through(one_stem, mix, overlap=overlap, stems=["vocals"], adds_up=False)["vocals"]
     assert out.dtype == np.float32
     np.testing.assert_allclose(out, band_limited(mix), atol=ROUNDING)
+
+
+@pytest.mark.parametrize("overlap", OVERLAPS)
+@pytest.mark.parametrize("n_samples", LENGTHS)
+def test_whoever_has_the_upper_end_of_the_band_has_what_is_above_it(
+    one_stem: Path, n_samples: int, overlap: float
+) -> None:
+    mix = mixture(n_samples)
+    out = through(one_stem, mix, overlap=overlap, stems=["vocals"])["vocals"]
+    np.testing.assert_allclose(out, mix, atol=ROUNDING)
 
 
 @pytest.mark.parametrize("n_samples", LENGTHS)
@@ -168,12 +178,15 @@ def test_what_no_network_knows_goes_to_other(four_stems: Path) -> None:
     assert max(np.abs(stems[stem][:, inner]).max() for stem in ("vocals", "drums", "bass")) <= 1e-4
 
 
-def test_inside_the_band_the_missing_part_is_shared_equally(four_stems: Path) -> None:
+def test_what_is_missing_is_shared_equally_in_the_band_and_by_energy_above_it(four_stems: Path) -> None:
     mix = mixture(5000)
     stems = through(four_stems, mix)
-    share = (1 - (0.5 + 0.3 + 0.1 + 0.05)) / 4
-    for stem, gain in (("vocals", 0.5), ("drums", 0.3), ("bass", 0.1)):
-        np.testing.assert_allclose(stems[stem], (gain + share) * band_limited(mix), atol=ROUNDING)
+    missing = (1 - (0.5 + 0.3 + 0.1 + 0.05)) / 4
+    gains = {"vocals": 0.5 + missing, "drums": 0.3 + missing, "bass": 0.1 + missing, "other": 0.05 + missing}
+    band = band_limited(mix)
+    for stem, gain in gains.items():
+        above = gain**2 / sum(other**2 for other in gains.values())
+        np.testing.assert_allclose(stems[stem], gain * band + above * (mix - band), atol=ROUNDING)
 
 
 def test_raw_estimates_are_those_of_the_network(four_stems: Path) -> None:

@@ -1,19 +1,27 @@
 """Mixture consistency: estimates that add up to the mixture.
 
 Wisdom et al., "Differentiable consistency constraints for improved deep speech enhancement" (ICASSP 2019), section 3:
-the estimates are moved by the least squares amount that makes them sum to the mixture.
+the estimates are moved by the least squares amount that makes them sum to the mixture. Above the band of the networks, where
+they say nothing, each stem goes on with the share of the mixture that it has at the upper end of the band.
 
-Shapes: B batch, ... packed spectrum.
+Shapes: B batch, C channels, T frames, F bins, ... packed spectrum.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 Float = NDArray[np.float32]
+Complex = NDArray[np.complex64]
+
+_TOP = 0.7
+"""Where the upper end of a band begins, as a share of its bins: the half octave below its end."""
+_FAINT = 1e-3
+"""Against the treble, what is too little below it to tell whose it is: the side lobes of the window."""
 
 
 def missing_shares(estimates: Sequence[Float], mixture: Float) -> list[Float]:
@@ -31,3 +39,31 @@ def missing_shares(estimates: Sequence[Float], mixture: Float) -> list[Float]:
         missing -= estimate
     missing /= len(estimates)
     return [missing] * len(estimates)
+
+
+def treble_shares(estimates: Sequence[Float], mixture: Float, treble: Complex) -> list[Float]:
+    """What of the mixture above the networks' band belongs to each stem: its share of the energy at the band's upper end.
+
+    Args:
+        estimates: (B, 2C, T, F) of each stem, packed.
+        mixture: (B, 2C, T, F).
+        treble: (B, C, T, F') of the mixture, above the band.
+
+    Returns:
+        (B, C, T, 1) for each stem, for each frame and channel. What the mixture has beside the stems counts as one more,
+        so that they are at most one in all. Treble that is much louder than what is below it is no continuation, and
+        shared less.
+    """
+    end = slice(int(_TOP * mixture.shape[-1]), None)
+    missing = functools.reduce(np.subtract, [estimate[..., end] for estimate in estimates], mixture[..., end])
+    energies = [_energy(estimate[..., end]) for estimate in estimates]
+    above = (treble.real**2 + treble.imag**2).sum(axis=-1, keepdims=True)
+    total = np.maximum(functools.reduce(np.add, energies, _energy(missing)), _FAINT * above)
+    np.maximum(total, np.finfo(np.float32).tiny, out=total)  # silence has no shares
+    return [energy / total for energy in energies]
+
+
+def _energy(packed: Float) -> Float:
+    """(B, 2C, T, F) -> (B, C, T, 1)."""
+    parts = np.square(packed).sum(axis=-1, keepdims=True)
+    return np.asarray(parts[:, 0::2] + parts[:, 1::2])

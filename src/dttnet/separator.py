@@ -11,7 +11,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +22,7 @@ from dttnet import store
 from dttnet.audio import BLOCK, MAX_RATE_HZ, MIN_RATE_HZ, Encoding, Resampler, StemWriter, open_audio
 from dttnet.chunks import Chunk, Chunker, ChunkPlan, OverlapAdd, SampleQueue
 from dttnet.config import NetworkCard, Transform
-from dttnet.consistency import missing_shares
+from dttnet.consistency import missing_shares, treble_shares
 from dttnet.errors import AudioError, ModelError, OutOfMemoryError, UsageError
 from dttnet.runtime import Network
 from dttnet.runtime.choice import AUTO, open_networks
@@ -34,7 +34,7 @@ Progress = Callable[[int, int | None], None]
 """Called with the samples done and the samples in all (None if unknown)."""
 
 REST = "other"
-"""The stem that takes what belongs to no other, also above the networks' band limit."""
+"""The stem that takes what belongs to no other."""
 
 # Chosen by benchmarks/qualities.py: more changes the quality by hundredths of a dB, and costs memory.
 DEFAULT_FRAMES = 128
@@ -106,8 +106,8 @@ class Separator:
         complement: Name of one more output, the source minus all `stems`. By default there is one, named "other" or
             "no_<stem>", only if all stems are wanted and the model has no stem "other".
         adds_up: The outputs add up to the source: inside the networks' band by mixture consistency (Wisdom et al.
-            2019) where all stems are known, above it because "other" or the complement takes the rest. False gives
-            the bare estimates.
+            2019) where all stems are known, above it each goes on with its share of the energy below, and "other" or
+            the complement takes the rest. False gives the bare estimates.
         engine: "onnxruntime", "openvino" or "torch", or "auto"; see `dttnet.runtime.choice`.
         device: "auto", "cpu", "cuda", ...; anything but "auto" is used or it is an error.
         precision: Of the networks' arithmetic: "float32", or "bfloat16" or "float16" where engine and device have it.
@@ -374,22 +374,30 @@ class Separator:
         half = self.plan.half
         if self._reflect:
             audio = np.pad(audio[..., half:-half], ((0, 0), (0, 0), (half, half)), mode="reflect")
-        mixture = pack(stft(audio, self.transform))
+        # Above the networks' band the mixture serves only for outputs that add up.
+        n_seen = self.transform.n_bins
+        whole = replace(self.transform, n_bins=self.transform.n_fft // 2 + 1) if self._adds_up else self.transform
+        spectrum = stft(audio, whole)
+        mixture = pack(spectrum[..., :n_seen])
         estimates: list[Float] = [mixture] * len(self._layout.known)
         for network, positions in zip(self._networks, self._layout.positions, strict=True):
             n_bins = network.card.transform.n_bins
             seen = np.ascontiguousarray(mixture[..., :n_bins])
             given = _from_both_sides(network, seen) if self._swaps else network(seen)
             for index, position in enumerate(positions):
-                estimates[position] = _widened(given[:, index], self.transform.n_bins)
-        shares = missing_shares(estimates, mixture) if self._layout.projects else None
+                estimates[position] = _widened(given[:, index], n_seen)
+        if self._layout.projects:
+            missing = missing_shares(estimates, mixture)
+            estimates = [estimate + share for estimate, share in zip(estimates, missing, strict=True)]
+        treble = spectrum[..., n_seen:]
+        shares = treble_shares(estimates, mixture, treble) if treble.shape[-1] else []
         tracks = np.empty((len(mixture), len(self._layout.tracks), 2, self.plan.core_of(mixture.shape[2])), np.float32)
         for number, members in enumerate(self._layout.tracks):
-            parts = [estimates[member] for member in members]
-            if shares is not None:
-                parts += [shares[member] for member in members]
-            track = functools.reduce(np.add, parts)
-            tracks[:, number] = istft(unpack(track), self.transform)[..., half:-half]
+            track = unpack(functools.reduce(np.add, [estimates[member] for member in members]))
+            if shares:
+                above = treble * functools.reduce(np.add, [shares[member] for member in members])
+                track = np.concatenate([track, above], axis=-1)
+            tracks[:, number] = istft(track, whole)[..., half:-half]
         if not np.isfinite(tracks).all():
             at_s = start / self.transform.sample_rate
             raise ModelError(f"model {self.model.name!r}: the network gave NaN or infinite values at {at_s:.1f} s")
