@@ -56,7 +56,7 @@ def separate(model: Path, audio: np.ndarray, rate: int) -> dict[str, np.ndarray]
         inner = slice(n_fft, n_fft + core)
         out[..., start : start + core] = added[..., inner] / weight[inner]
     found = dict(zip(stems, out[..., :n_samples], strict=True))
-    # What lies above the highest frequency of a network that does not hear all goes to "other", and so does what rounding lost.
+    # What rounding lost goes to "other", and what is above the network's highest frequency if it does not hear all.
     found["other"] = audio - sum(found[stem] for stem in stems if stem != "other")
     return found
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from dttnet import Separator, evaluate
 from dttnet.config import Transform
-from dttnet.consistency import missing_shares, treble_shares
+from dttnet.consistency import treble_shares
 from dttnet.dataset import STEMS, load_dataset
-from dttnet.stft import istft, pack, stft, unpack
+from dttnet.stft import istft, pack, stft
 
 Float = NDArray[np.float32]
 
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def blocks(audio: Float, rate: int) -> Iterator[Float]:
-    """(..., N) -> blocks with half a window more on both sides; what `inner` leaves of them is all of it, and silence."""
+    """(..., N) -> blocks with a window more on both sides; what `inner` leaves of them is all of it, and silence."""
     core = -(-BLOCK_S * rate // HOP) * HOP
     n_samples = audio.shape[-1]
     n_blocks = -(-n_samples // core)

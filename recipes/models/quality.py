@@ -2,14 +2,16 @@
 
     python recipes/models/quality.py SONGS MODEL... -o DIR [--work WORK] [--split test] [--song NAME --start 120]
 
-SONGS is a folder that `dttnet data check` reads, a MODEL a name or a folder. Tables go to standard output, as Markdown;
-DIR gets quality_cost.png (uSDR against what a model computes) and quality_sheet.jpg (spectrograms of the truth and of
-each model's estimates). WORK keeps the scores, so that only what is new is computed.
+SONGS is a folder that `dttnet data check` reads, a MODEL a name or a folder. Tables go to standard output, as Markdown,
+the last by frequency, of the last MODEL and NAME; DIR gets quality_cost.png (uSDR against what a model computes) and
+quality_sheet.jpg (spectrograms of the truth and of each model's estimates). WORK keeps the scores, so that only what is
+new is computed.
 """
 
 from __future__ import annotations
 
 import argparse
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +19,17 @@ from matplotlib.figure import Figure
 
 from dttnet import Separator, evaluate
 from dttnet.comparison import compare
+from dttnet.config import Transform
 from dttnet.dataset import STEMS, Track, load_dataset
 from dttnet.scores import BASELINES, ESTIMATES, ORACLE, Summary
 from dttnet.songs.portrait import draw_sheet
+from dttnet.stft import stft
 
 TABLES = {"usdr": "uSDR", "csdr_pooled": "cSDR, pooled", "csdr_sisec": "cSDR, SiSEC"}
 SHEET_S = 12.0
+BANDS_HZ = (0, 120, 500, 2000, 8000)
+BLOCK = 1 << 20
+"""Samples that are transformed at once."""
 
 
 def main() -> None:
@@ -42,6 +49,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     summaries = {Path(model).name: score(tracks, model, args.work) for model in args.models}
     print("\n".join([*tables(summaries), *per_track(summaries)]))
+    print("\n".join(by_frequency(shown[0], args.models[-1])))
     draw_cost(args.models, summaries, args.out / "quality_cost.png")
     draw_estimates(shown[0], args.models, args.start, args.out / "quality_sheet.jpg")
 
@@ -82,6 +90,33 @@ def per_track(summaries: dict[str, Summary]) -> list[str]:
         for name, stems in rows.items():
             values = [stems[stem].usdr if stem in stems else np.nan for stem in STEMS]
             lines.append(row(f"{track.track} | {name}", values))
+    return lines
+
+
+def by_frequency(track: Track, model: str) -> list[str]:
+    """Of each stem and band: its share of the stem's energy in percent, and uSDR of the model's estimate."""
+    separator = Separator(model)
+    rate = separator.transform.sample_rate
+    truth = np.stack([track.read(stem, 0, track.n_samples, sample_rate=rate) for stem in STEMS])
+    estimates = separator.separate(truth.sum(0), rate)
+    found = np.stack([estimates[stem] for stem in STEMS])
+    whole = Transform(n_fft=4096, hop=1024, n_bins=2049)
+    edges = np.round(np.array(BANDS_HZ) / rate * whole.n_fft).astype(int)
+    energy, error = (np.zeros((len(STEMS), len(edges))) for _ in range(2))
+    for start in range(0, truth.shape[-1], BLOCK):
+        block = slice(start, start + BLOCK)
+        seen, made = (stft(np.pad(x[..., block], ((0, 0), (0, 0), (2048, 4096))), whole) for x in (truth, found))
+        for sums, spectra in ((energy, seen), (error, seen - made)):
+            sums += np.add.reduceat(np.square(np.abs(spectra)).sum((1, 2)), edges, axis=1)
+    lines = ["", f"| {track.name}, `{Path(model).name}` | " + " | ".join(f"{stem}: % | dB" for stem in STEMS) + " |"]
+    lines.append("|---|" + "---:|" * (2 * len(STEMS)))
+    names = [f"{low} to {high} Hz" for low, high in pairwise(BANDS_HZ)] + [f"from {BANDS_HZ[-1]} Hz"]
+    for band, name in enumerate(names):
+        cells = [
+            f"{100 * energy[i, band] / energy[i].sum():.1f} | {10 * np.log10(energy[i, band] / error[i, band]):.1f}"
+            for i in range(len(STEMS))
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines
 
 

@@ -1,8 +1,8 @@
 """Mixture consistency: estimates that add up to the mixture.
 
 Wisdom et al., "Differentiable consistency constraints for improved deep speech enhancement" (ICASSP 2019), section 3:
-the estimates are moved by the least squares amount that makes them sum to the mixture. Above the band of the networks, where
-they say nothing, each stem goes on with the share of the mixture that it has at the upper end of the band.
+the estimates are moved by the least squares amount that makes them sum to the mixture. Above the band of the networks,
+where they say nothing, each stem goes on with the share of the mixture that it has at the upper end of the band.
 
 Shapes: B batch, C channels, T frames, F bins, ... packed spectrum.
 """
@@ -42,7 +42,7 @@ def missing_shares(estimates: Sequence[Float], mixture: Float) -> list[Float]:
 
 
 def treble_shares(estimates: Sequence[Float], mixture: Float, treble: Complex) -> list[Float]:
-    """What of the mixture above the networks' band belongs to each stem: its share of the energy at the band's upper end.
+    """What of the mixture above the networks' band is each stem's: its share of the energy at the band's upper end.
 
     Args:
         estimates: (B, 2C, T, F) of each stem, packed.
@@ -50,9 +50,9 @@ def treble_shares(estimates: Sequence[Float], mixture: Float, treble: Complex) -
         treble: (B, C, T, F') of the mixture, above the band.
 
     Returns:
-        (B, C, T, 1) for each stem, for each frame and channel. What the mixture has beside the stems counts as one more,
-        so that they are at most one in all. Treble that is much louder than what is below it is no continuation, and
-        shared less.
+        (B, C, T, 1) for each stem, for each frame and channel. What the mixture has beside the stems counts as one
+        more, so that they are at most one in all. Treble that is much louder than what is below it is no continuation,
+        and shared less.
     """
     end = slice(int(_TOP * mixture.shape[-1]), None)
     missing = functools.reduce(np.subtract, [estimate[..., end] for estimate in estimates], mixture[..., end])
