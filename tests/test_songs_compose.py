@@ -57,7 +57,7 @@ def test_waltzes_are_for_ballads_and_folk_not_for_dancers_in_four() -> None:
 
 @pytest.mark.parametrize("metre", METRES)
 def test_steps_follow_each_other_from_bar_to_bar_in_every_metre(metre: str) -> None:
-    song = replace(compose(np.random.default_rng(0), style="rock"), metre=metre, swing=0.0)
+    song = replace(compose(np.random.default_rng(0), style="rock"), metre=metre, swing=0.0, lines_s=())
     played = [step for step in range(STEPS) if song.has(step)]
     times_s = [song.time_s(bar, step) for bar in (0, 1, 2) for step in played]
     assert np.diff(times_s) == pytest.approx(song.beat_s / 4)
@@ -69,6 +69,35 @@ def test_steps_follow_each_other_from_bar_to_bar_in_every_metre(metre: str) -> N
     assert {round(song.time_s(0, step), 6) for step in left_out} <= {
         round(song.time_s(0, next((s for s in played if s > step), STEPS)), 6) for step in left_out
     }
+
+
+def test_bands_without_a_click_sway_and_machines_do_not() -> None:
+    played = songs(100, "rock")
+    swaying = [song for song in played if song.lines_s]
+    assert len(swaying) / len(played) == pytest.approx(STYLES["rock"].free, abs=0.15)  # three standard deviations
+    assert not any(song.lines_s for song in songs(30, "house"))
+    for song in swaying:
+        lengths = np.diff(song.lines_s)
+        assert len(lengths) == song.n_bars
+        assert song.lines_s[0] == 0
+        assert song.lines_s[-1] == pytest.approx(song.duration_s)
+        # Some percent; the end may be a third slower.
+        assert 0.005 < np.ptp(lengths) / song.bar_s < 0.5
+        assert lengths.min() / song.bar_s > 0.9
+    # Half of them in the middle of their bars are more than a few hundredths of a second from the metronome's.
+    away_s = [np.abs(np.array(song.lines_s) - np.arange(song.n_bars + 1) * song.bar_s).max() for song in swaying]
+    assert np.median(away_s) > 0.05
+
+
+def test_steps_lie_evenly_in_bars_of_any_length() -> None:
+    song = next(song for song in songs(20, "rock") if song.lines_s and song.metre == "4/4")
+    song = replace(song, swing=0.0)
+    for bar in range(song.n_bars):
+        start_s, end_s = song.lines_s[bar], song.lines_s[bar + 1]
+        assert [song.time_s(bar, step) for step in (0, 4, 8, STEPS)] == pytest.approx(
+            [start_s, 0.75 * start_s + 0.25 * end_s, (start_s + end_s) / 2, end_s]
+        )
+    assert song.time_s(song.n_bars, 0) == pytest.approx(song.duration_s)
 
 
 def test_a_seed_is_a_song() -> None:

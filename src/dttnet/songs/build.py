@@ -33,7 +33,7 @@ from dttnet.songs.signals import RATE
 from dttnet.songs.studio import Features, Studio
 from dttnet.workers import UNBROKEN, worker_pool
 
-VERSION = 3
+VERSION = 4
 """Of the songs: one more whenever the same seed gives other songs."""
 
 BUILD = "build.json"

@@ -56,7 +56,7 @@ def draw_passage(rng: np.random.Generator, *, style: str | None = None) -> Song:
     song = compose(rng, style=style, duration_s=rng.uniform(2.0, 6.5))
     n_bars = max(1, min(song.n_bars, int(7 / song.bar_s)))
     section = Section("solo", 0, n_bars, float(rng.uniform(0.5, 1.0)), frozenset({"vocals", "other"}))
-    return replace(song, chords=song.chords[:n_bars], sections=(section,))
+    return replace(song, chords=song.chords[:n_bars], sections=(section,), lines_s=())
 
 
 def write_figure(figure: str, song: Song, rng: np.random.Generator, *, low: int, high: int) -> Line:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
+from scipy import ndimage
 
 from dttnet.dataset import STEMS
 from dttnet.songs.score import Chord, Section, Song, steps_of_bar
@@ -79,6 +81,8 @@ def compose(rng: np.random.Generator, *, style: str | None = None, duration_s: f
     is_minor = bool(rng.random() < manner.minor)
     progressions = _draw_progressions(rng, manner.minor_chords if is_minor else manner.major_chords)
     form = _draw_form(rng, n_bars, bar_s, is_blues=len(progressions["verse"]) == 12)
+    # Leaves the generator as it is, so that all else is drawn as without a tempo.
+    drummer = np.random.Generator(cast("np.random.PCG64", rng.bit_generator).jumped())
     return Song(
         style=name,
         beat_s=beat_s,
@@ -88,6 +92,7 @@ def compose(rng: np.random.Generator, *, style: str | None = None, duration_s: f
         chords=_lay_chords(form, progressions, is_minor),
         sections=_orchestrate(rng, form, manner),
         metre=metre,
+        lines_s=_draw_tempo(drummer, form, bar_s) if drummer.random() < manner.free else (),
     )
 
 
@@ -136,6 +141,21 @@ def _draw_form(rng: np.random.Generator, n_bars: int, bar_s: float, *, is_blues:
         if not left:
             break
     return form + [("outro", ending)] * bool(ending)
+
+
+def _draw_tempo(rng: np.random.Generator, form: Sequence[tuple[str, int]], bar_s: float) -> tuple[float, ...]:
+    """Bar lines of a band without a click: it sways from bar to bar, is faster in choruses, and may end slowly."""
+    n_bars = sum(length for _, length in form)
+    faster = dict.fromkeys((name for name, _ in form), 0.0) | {"chorus": rng.uniform(0.0, 0.025)}
+    pace = np.concatenate([np.full(length, faster[name]) for name, length in form])
+    # Slow: a bar is hardly longer than the one before it.
+    sway = ndimage.gaussian_filter1d(rng.standard_normal(n_bars), 1.5, mode="nearest")
+    pace += sway * rng.uniform(0.003, 0.02) / max(float(np.std(sway)), 1e-6)
+    if form[-1][0] == "outro" and rng.random() < 0.35:
+        pace[-2:] -= rng.uniform(0.04, 0.25) * np.array([0.4, 1.0])
+    lengths = np.exp(-pace)
+    lines = np.concatenate([[0.0], np.cumsum(lengths) / lengths.sum()]) * n_bars * bar_s
+    return tuple(float(line) for line in lines)
 
 
 def _lay_chords(

@@ -406,7 +406,9 @@ def _write(seat: _Seat, song: Song, rng: np.random.Generator) -> Line:
 
 def _pedalled(notes: Sequence[Note], song: Song) -> list[Note]:
     """Held until the bar ends, where the pedal is changed."""
-    ends = [(int(note.start_s / song.bar_s + 0.05) + 1) * song.bar_s for note in notes]
+    lines = np.array([song.line_s(bar) for bar in range(1, song.n_bars + 3)])
+    # A note shortly before a bar line is of the bar that begins there.
+    ends = [float(lines[np.searchsorted(lines, note.start_s + 0.05 * song.bar_s, side="right")]) for note in notes]
     return [replace(n, length_s=max(n.length_s, end - n.start_s - 0.02)) for n, end in zip(notes, ends, strict=True)]
 
 
@@ -540,7 +542,7 @@ def _texture(song: Song, studio: Studio, rng: np.random.Generator, highest: floa
     for section in song.sections:
         if "other" not in section.plays or rng.random() < 0.3:
             continue
-        now_s, end_s = section.first_bar * song.bar_s, (section.first_bar + section.n_bars) * song.bar_s
+        now_s, end_s = song.line_s(section.first_bar), song.line_s(section.first_bar + section.n_bars)
         while now_s < end_s:
             shift = float(rng.choice([-5, 0, 0, 2, 7]))
             x = studio.library.hit(source, name, semitones=shift, longest_s=12.0, counted=False)

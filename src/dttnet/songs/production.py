@@ -490,7 +490,7 @@ def _ride(stem: str, song: Song, rng: np.random.Generator) -> Points:
         section = song.section(bar)
         base_db = levels_db.setdefault(section.name, rng.normal(0, habit.sections_db))
         own_db = base_db + habit.energy_db * (section.energy - 0.6) + wander_db
-        times_s += [bar * song.bar_s + 0.05, (bar + 1) * song.bar_s - 0.15]
+        times_s += [song.line_s(bar) + 0.05, song.line_s(bar + 1) - 0.15]
         values_db += [own_db, own_db]
         # Seven tenths of what a bar is off the middle stay for the next.
         wander_db = 0.7 * wander_db + rng.normal(0, 0.7 * habit.bars_db)

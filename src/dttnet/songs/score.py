@@ -84,13 +84,14 @@ class Song:
 
     Attributes:
         style: A name in `dttnet.songs.styles.STYLES`.
-        beat_s: Length of a quarter note.
+        beat_s: Length of a quarter note, in the mean.
         swing: How late every second eighth comes, as a share of a step: 0 is straight, 0.66 a shuffle.
         key: Pitch class of the tonic, 0 (C) to 11.
         is_minor: Whether the scale is minor.
         chords: One for each bar.
         sections: In order, without gaps.
         metre: A name in `METRES`.
+        lines_s: When each bar begins, and when the last ends, at `n_bars * bar_s`; empty if all are equally long.
     """
 
     style: str
@@ -101,10 +102,11 @@ class Song:
     chords: tuple[Chord, ...]
     sections: tuple[Section, ...]
     metre: str = "4/4"
+    lines_s: tuple[float, ...] = ()
 
     @property
     def bar_s(self) -> float:
-        """Length of a bar."""
+        """Length of a bar, in the mean."""
         return steps_of_bar(self.metre) * self.beat_s / 4
 
     @property
@@ -122,7 +124,13 @@ class Song:
         """Semitones of the scale above the key."""
         return (0, 2, 3, 5, 7, 8, 10) if self.is_minor else (0, 2, 4, 5, 7, 9, 11)
 
-    def time_s(self, bar: float, step: float) -> float:
+    def line_s(self, bar: int) -> float:
+        """When a bar begins, also of those before and after the song."""
+        if 0 <= bar < len(self.lines_s):
+            return self.lines_s[bar]
+        return bar * self.bar_s
+
+    def time_s(self, bar: int, step: float) -> float:
         """When a step of a bar, or of one before or after it, is played: exactly, but for the swing.
 
         Looseness is the player's. All steps that the metre leaves out are where the next is that it has.
@@ -132,7 +140,8 @@ class Song:
         first, last = METRES[self.metre]
         if inside > first:
             inside = max(first, inside - (last - first))
-        return (bar + whole) * self.bar_s + inside * self.beat_s / 4
+        start_s = self.line_s(bar + int(whole))
+        return start_s + (self.line_s(bar + int(whole) + 1) - start_s) * inside / steps_of_bar(self.metre)
 
     def has(self, step: float) -> bool:
         """Whether bars of the metre have a step: what is written for others is not played."""

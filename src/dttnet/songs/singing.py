@@ -428,7 +428,7 @@ def _set_to_chords(
     song: Song, section: Section, pattern: _Pattern, bar: int, tones: Sequence[int], middle: float
 ) -> list[SungNote]:
     centre = int(np.argmin(np.abs(np.array(tones) - middle)))
-    end_s = (section.first_bar + section.n_bars) * song.bar_s
+    end_s = song.line_s(section.first_bar + section.n_bars)
     notes: list[SungNote] = []
     for step, length, degree, velocity, is_slurred in pattern.notes:
         start, stop = song.time_s(bar, step), song.time_s(bar, step + length)

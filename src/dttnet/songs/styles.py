@@ -50,6 +50,7 @@ class Style:
         drumless: Share of songs without drums.
         bassless: Share of songs without bass.
         metres: Weights of `dttnet.songs.score.METRES`.
+        free: Share of songs that are played without a click: the tempo sways.
     """
 
     share: float
@@ -69,6 +70,7 @@ class Style:
     drumless: float = 0.02
     bassless: float = 0.03
     metres: Mapping[str, float] = field(default_factory=lambda: {"4/4": 1.0})
+    free: float = 0.5
 
 
 _QUALITIES = {
@@ -554,6 +556,7 @@ STYLES: dict[str, Style] = {
         swung=0.0,
     ),
     "hip hop": Style(
+        free=0.0,
         share=4,
         bpm=(72, 106),
         minor=0.75,
@@ -578,6 +581,7 @@ STYLES: dict[str, Style] = {
         energy=(0.4, 0.85),
     ),
     "trap": Style(
+        free=0.0,
         share=2.5,
         bpm=(62, 82),
         minor=0.95,
@@ -592,6 +596,7 @@ STYLES: dict[str, Style] = {
         energy=(0.4, 0.85),
     ),
     "house": Style(
+        free=0.0,
         share=3,
         bpm=(112, 132),
         minor=0.7,
@@ -608,6 +613,7 @@ STYLES: dict[str, Style] = {
         instrumental=0.18,
     ),
     "techno": Style(
+        free=0.0,
         share=1.5,
         bpm=(122, 145),
         minor=0.95,
@@ -623,6 +629,7 @@ STYLES: dict[str, Style] = {
         instrumental=0.4,
     ),
     "drum and bass": Style(
+        free=0.0,
         share=2,
         bpm=(160, 178),
         minor=0.85,
@@ -638,6 +645,7 @@ STYLES: dict[str, Style] = {
         instrumental=0.25,
     ),
     "synth pop": Style(
+        free=0.0,
         share=3,
         bpm=(96, 138),
         minor=0.55,

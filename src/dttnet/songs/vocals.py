@@ -361,15 +361,14 @@ def _hum_chords(song: Song, section: Section, bank: Bank, band: _Band, tape: _Ta
             if not singers:
                 return
             who = singers[number % len(singers)]
-            note = SungNote(
-                bar * song.bar_s, n_bars * song.bar_s, float(48 + (song.key + chord.root + interval) % 12), 0.6
-            )
+            start_s, end_s = song.line_s(bar), song.line_s(bar + n_bars)
+            note = SungNote(start_s, end_s - start_s, float(48 + (song.key + chord.root + interval) % 12), 0.6)
             part = _within(Phrase((note,)), who)
             for side in (-1, 1):
                 person = replace(like(who, rng, formant=0.05), breath=0.3, looseness_s=0.04)
-                start_s, x = sing(bank, person, part, write_words(bank, person, 1, rng), rng)
+                at_s, x = sing(bank, person, part, write_words(bank, person, 1, rng), rng)
                 soft = fade(x, start=seconds(0.5), end=seconds(0.4))
-                _record(tape, start_s, soft, gain=level * rng.uniform(0.6, 1), pan=side * rng.uniform(0.2, 1))
+                _record(tape, at_s, soft, gain=level * rng.uniform(0.6, 1), pan=side * rng.uniform(0.2, 1))
 
 
 def _chord_stretches(song: Song, section: Section) -> list[tuple[int, int]]:
@@ -432,8 +431,7 @@ def _lay_recordings(
     names = library.files(source)
     semitones = float(rng.uniform(-2.5, 2.5))
     for section in sections:
-        now_s = section.first_bar * song.bar_s
-        end_s = now_s + section.n_bars * song.bar_s
+        now_s, end_s = song.line_s(section.first_bar), song.line_s(section.first_bar + section.n_bars)
         empty = 0
         while now_s < end_s - 1 and empty < 20:
             x = mono(library.hit(source, names[int(rng.integers(len(names)))], semitones=semitones, longest_s=12.0))
@@ -485,7 +483,7 @@ def _lay_album(song: Song, sections: Sequence[Section], studio: Studio, tape: _T
             first, last = cuts[number % len(cuts)]
             number += 1
             y = fade(faster(np.ascontiguousarray(x[:, first:last]), ratio), start=400, end=2000)
-            add(tape.backing, _with_treble(y, rng), seconds(bar * song.bar_s))
+            add(tape.backing, _with_treble(y, rng), seconds(song.line_s(bar)))
             studio.library.count(source, (last - first) / RATE)
             bar += phrase_bars * max(1, int(np.ceil((y.shape[1] / RATE - 0.3) / (phrase_bars * song.bar_s))))
 
