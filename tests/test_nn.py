@@ -98,7 +98,14 @@ def test_reference_inference_is_repeated_through_our_own_chunking(tmp_path: Path
     path = tmp_path / "waveform.onnx"
     export(reference_network(reference.WAVEFORM), card(reference.WAVEFORM, stems=("vocals",)), path)
     separator = Separator(
-        str(path), stems=["vocals"], overlap=0, chunk_frames=64, chunk_edges="reflect", device="cpu", threads=2
+        str(path),
+        stems=["vocals"],
+        adds_up=False,
+        overlap=0,
+        chunk_frames=64,
+        chunk_edges="reflect",
+        device="cpu",
+        threads=2,
     )
     y = separator.separate(reference.noise((2, 150000), 3), 44100)["vocals"]
     assert relative_error(y[:, ::5], golden["y_sub"]) <= TOLERANCE

@@ -24,14 +24,14 @@ import torch
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 
 from conftest import noise
-from dttnet.config import DTTNetConfig, NetworkCard, NetworkConfig, Transform, network_config
+from dttnet.config import DTTNetConfig, NetworkCard, NetworkConfig, PathType, Transform, network_config
 from dttnet.consistency import missing_shares
 from dttnet.dataset import STEMS
 from dttnet.errors import AudioError, DttnetError, ModelError, UsageError
 from dttnet.nn.build import build_network
 from dttnet.runtime.onnx import read_card
 from dttnet.separator import Separator
-from dttnet.training.adapt import repeat_bins, repeat_channels, take_stems
+from dttnet.training.adapt import exchange_path, repeat_bins, repeat_channels, take_stems
 from dttnet.training.curve import read_metrics
 from dttnet.training.data import Examples
 from dttnet.training.distributed import SyncBatchNorm
@@ -424,6 +424,23 @@ def test_some_stems_of_a_network_of_masks_stay_what_users_get_of_them(network: D
             part.load_into(network_of_two)
             # Sums of float32 in another order.
             np.testing.assert_allclose(network_of_two(mixture), expected[:, [2, 0]], atol=1e-5)
+
+
+@pytest.mark.parametrize("path", ["gru", "attention", "convolution"])
+def test_a_dual_path_of_another_kind_begins_as_none(path: PathType) -> None:
+    start = joint_start(DTTNetConfig(n_bins=64, n_stems=4, growth=4, n_scales=1, n_heads=2))
+    other = exchange_path(start, path, seed=1)
+    assert other.card.hyperparameters["rnn"] == path
+    found, without = (build_network(network_config(dict(one.card.hyperparameters))).eval() for one in (other, start))
+    other.load_into(found)
+    start.load_into(without)
+    without.dual_path = torch.nn.Identity()
+    x = torch.randn(1, 4, 16, 64)
+    with torch.no_grad():
+        assert torch.equal(found(x), without(x))
+    # It can learn: some weights get gradients through the layers that are zero now.
+    found(x).square().mean().backward()
+    assert any(parameter.grad.any() for parameter in found.dual_path.parameters())
 
 
 def test_a_network_for_more_bins_treats_each_part_as_the_lowest() -> None:

@@ -120,7 +120,7 @@ class Separator:
         batch_size: Chunks per call of a network. More helps only on a GPU, and costs memory: if that is short, it is
             halved, and the report says so.
         chunk_edges: What the outer frames of a chunk see: the "neighbours" of the chunk, or its own "reflect"ion, as
-            in the reference implementation (whose results are those of overlap 0 and this).
+            in the reference implementation (whose results are the bare estimates of overlap 0 and this).
 
     Attributes:
         engine: What runs the networks.

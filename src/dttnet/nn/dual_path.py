@@ -18,7 +18,23 @@ from dttnet.nn.tfc_tdf import count_groups
 _RNNS: dict[RNNType, type[nn.LSTM] | type[nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
 
 
-class RNNUnit(nn.Module):
+class PathUnit(nn.Module):
+    """(B, L, C) -> (B, L, C): something on top of the input.
+
+    Attributes:
+        added: The layers whose outputs are added to the input.
+    """
+
+    added: tuple[nn.Module, ...]
+
+    def silence(self) -> None:
+        """Let nothing be added: the unit gives its input until it is trained."""
+        for layer in self.added:
+            for parameter in layer.parameters():
+                nn.init.zeros_(parameter)
+
+
+class RNNUnit(PathUnit):
     """Group normalisation, bidirectional RNN C -> 2C per direction, linear 4C -> C, plus the input."""
 
     def __init__(self, n_channels: int, *, rnn: RNNType, n_groups: int, eps: float = 1e-5) -> None:
@@ -26,6 +42,7 @@ class RNNUnit(nn.Module):
         self.norm = nn.GroupNorm(n_groups, n_channels, eps)
         self.rnn = _RNNS[rnn](n_channels, 2 * n_channels, batch_first=True, bidirectional=True)
         self.project = nn.Linear(4 * n_channels, n_channels)
+        self.added = (self.project,)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, C) -> (B, L, C)."""
@@ -34,7 +51,7 @@ class RNNUnit(nn.Module):
         return out
 
 
-class AttentionUnit(nn.Module):
+class AttentionUnit(PathUnit):
     """Every position attends to all others (Vaswani et al., arXiv 1706.03762), then a perceptron: each behind a group
     normalisation and on top of its input. Where a position is, the convolutions before it have to say."""
 
@@ -46,6 +63,7 @@ class AttentionUnit(nn.Module):
         self.project = nn.Linear(n_channels, n_channels)
         self.norm_out = nn.GroupNorm(n_groups, n_channels)
         self.perceptron = _perceptron(n_channels)
+        self.added = (self.project, self.perceptron[-1])
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, C) -> (B, L, C)."""
@@ -58,7 +76,7 @@ class AttentionUnit(nn.Module):
         return out
 
 
-class ConvolutionUnit(nn.Module):
+class ConvolutionUnit(PathUnit):
     """A convolution of each channel with `kernel_size` positions, group normalisation and a perceptron, on top of the
     input (Liu et al., "A ConvNet for the 2020s", arXiv 2201.03545, section 2.6)."""
 
@@ -67,6 +85,7 @@ class ConvolutionUnit(nn.Module):
         self.conv = nn.Conv1d(n_channels, n_channels, kernel_size, padding=kernel_size // 2, groups=n_channels)
         self.norm = nn.GroupNorm(n_groups, n_channels)
         self.perceptron = _perceptron(n_channels)
+        self.added = (self.perceptron[-1],)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, C) -> (B, L, C)."""
@@ -75,7 +94,7 @@ class ConvolutionUnit(nn.Module):
         return out
 
 
-def _perceptron(n_channels: int) -> nn.Module:
+def _perceptron(n_channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(n_channels, 4 * n_channels), nn.GELU(), nn.Linear(4 * n_channels, n_channels))
 
 
@@ -103,7 +122,7 @@ class DualPath(nn.Module):
         n_head_channels = n_channels // n_heads
         n_groups = count_groups(n_head_channels)
 
-        def unit() -> nn.Module:
+        def unit() -> PathUnit:
             match path:
                 case "attention":
                     return AttentionUnit(n_head_channels, n_groups=n_groups)

@@ -1,4 +1,5 @@
-"""A model to start from, made to fit another network: some of its stems, more of the spectrum, more channels.
+"""A model to start from, made to fit another network: some of its stems, more of the spectrum, more channels, another
+kind of dual path.
 
 Shapes: S stems of the network, C channels (real and imaginary ones), n bins or sub-bands that share a position.
 """
@@ -10,8 +11,9 @@ from dataclasses import replace
 
 import torch
 
-from dttnet.config import DTTNetConfig, network_config
+from dttnet.config import DTTNetConfig, PathType, network_config
 from dttnet.errors import UsageError
+from dttnet.nn.dual_path import DualPath
 from dttnet.training.start import Start
 
 _FIRST = "first."
@@ -135,6 +137,31 @@ def repeat_channels(start: Start, growth: int, n_heads: int, *, seed: int) -> St
             state[name] = _share_out(tensor.repeat(n, 1, 1, 1), n, generator)
     wide = replace(config, growth=growth, n_heads=n_heads)
     return Start(name=start.name, card=replace(start.card, hyperparameters=wide.to_dict()), state=state)
+
+
+def exchange_path(start: Start, path: PathType, *, seed: int) -> Start:
+    """A start with an untrained dual path of another kind, which begins as passing on what it gets.
+
+    Args:
+        start: A DTTNet.
+        path: Kind of the new one.
+        seed: Of its weights.
+
+    Raises:
+        UsageError: It is another architecture.
+    """
+    config = network_config(dict(start.card.hyperparameters))
+    if not isinstance(config, DTTNetConfig):
+        raise UsageError(f"{start.name}: only a DTTNet can start with another dual path, this is {config.architecture}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = DualPath(config.latent_channels, n_layers=config.n_dual_path_layers, n_heads=config.n_heads, path=path)
+    for unit in (*module.along_time, *module.along_frequency):
+        unit.silence()
+    state = {name: tensor for name, tensor in start.state.items() if not name.startswith(_DUAL_PATH)}
+    state |= {_DUAL_PATH + name: tensor for name, tensor in module.state_dict().items()}
+    card = replace(start.card, hyperparameters=replace(config, rnn=path).to_dict())
+    return Start(name=start.name, card=card, state=state)
 
 
 def _share_out(weight: torch.Tensor, n: int, generator: torch.Generator) -> torch.Tensor:

@@ -23,7 +23,7 @@ from dttnet.dataset import Dataset, Track, load_dataset
 from dttnet.errors import DeviceError, UsageError
 from dttnet.files import whole_file
 from dttnet.nn.build import build_network
-from dttnet.training.adapt import repeat_bins, repeat_channels, take_stems
+from dttnet.training.adapt import exchange_path, repeat_bins, repeat_channels, take_stems
 from dttnet.training.callbacks import Guard, LastCheckpoint, MovingAverage, Pictures, Report, Stopped
 from dttnet.training.curve import LOGS, draw_curve, folder_of_start
 from dttnet.training.data import Examples
@@ -206,7 +206,7 @@ def _complete(experiment: Experiment, start: Start | None) -> Experiment:
 
 
 def _adapt(start: Start, experiment: Experiment) -> Start:
-    """The start, with the stems, bins and channels of the experiment where they can be made of its own."""
+    """The start, with the stems, bins, channels and dual path of the experiment where they can be made of its own."""
     stems = experiment.stems
     if set(stems) <= set(start.card.stems) and stems != list(start.card.stems):
         start = take_stems(start, stems, adds_up=set(start.card.stems) == set(experiment.mixture_stems))
@@ -216,6 +216,8 @@ def _adapt(start: Start, experiment: Experiment) -> Start:
     config = experiment.network_config
     if isinstance(config, DTTNetConfig) and config.growth > start.card.hyperparameters.get("growth", config.growth):
         start = repeat_channels(start, config.growth, config.n_heads, seed=experiment.seed)
+    if isinstance(config, DTTNetConfig) and config.rnn != start.card.hyperparameters.get("rnn", config.rnn):
+        start = exchange_path(start, config.rnn, seed=experiment.seed)
     return start
 
 
