@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dttnet import Separator, evaluate
 from dttnet.config import Transform
-from dttnet.consistency import treble_shares
+from dttnet.consistency import treble_shares, upper_end
 from dttnet.dataset import STEMS, load_dataset
 from dttnet.stft import istft, pack, stft
 
@@ -102,9 +102,9 @@ def combined(bare: Float, mixture: Float) -> Iterator[tuple[str, Float]]:
     yield '"other" has all of it', topped(treble * weights(0, 0, 0, 1))
     yield "drums have all of it", topped(treble * weights(0, 1, 0, 0))
     yield "equal shares of it", topped(treble * weights(0.25, 0.25, 0.25, 0.25))
-    seen = pack(whole[np.newaxis, ..., :N_BINS])
-    estimates = list(pack(equal[..., :N_BINS])[:, np.newaxis])
-    shares = treble_shares(estimates, seen, treble[np.newaxis])
+    end = upper_end(N_BINS)
+    estimates = list(pack(equal[..., end])[:, np.newaxis])
+    shares = treble_shares(estimates, pack(whole[np.newaxis, ..., end]), treble[np.newaxis])
     yield "shares of the energy below it", topped(treble * np.concatenate(shares))
 
 

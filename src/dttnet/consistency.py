@@ -41,12 +41,17 @@ def missing_shares(estimates: Sequence[Float], mixture: Float) -> list[Float]:
     return [missing] * len(estimates)
 
 
+def upper_end(n_bins: int) -> slice:
+    """The bins by whose energy the treble above a band of `n_bins` is shared."""
+    return slice(int(_TOP * n_bins), n_bins)
+
+
 def treble_shares(estimates: Sequence[Float], mixture: Float, treble: Complex) -> list[Float]:
     """What of the mixture above the networks' band is each stem's: its share of the energy at the band's upper end.
 
     Args:
-        estimates: (B, 2C, T, F) of each stem, packed.
-        mixture: (B, 2C, T, F).
+        estimates: (B, 2C, T, F) of each stem, packed, the `upper_end` alone.
+        mixture: (B, 2C, T, F), as well.
         treble: (B, C, T, F') of the mixture, above the band.
 
     Returns:
@@ -54,9 +59,8 @@ def treble_shares(estimates: Sequence[Float], mixture: Float, treble: Complex) -
         more, so that they are at most one in all. Treble that is much louder than what is below it is no continuation,
         and shared less.
     """
-    end = slice(int(_TOP * mixture.shape[-1]), None)
-    missing = functools.reduce(np.subtract, [estimate[..., end] for estimate in estimates], mixture[..., end])
-    energies = [_energy(estimate[..., end]) for estimate in estimates]
+    energies = [_energy(estimate) for estimate in estimates]
+    missing = functools.reduce(np.subtract, estimates, mixture)
     above = (treble.real**2 + treble.imag**2).sum(axis=-1, keepdims=True)
     total = np.maximum(functools.reduce(np.add, energies, _energy(missing)), _FAINT * above)
     np.maximum(total, np.finfo(np.float32).tiny, out=total)  # silence has no shares

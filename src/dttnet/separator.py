@@ -22,7 +22,7 @@ from dttnet import store
 from dttnet.audio import BLOCK, MAX_RATE_HZ, MIN_RATE_HZ, Encoding, Resampler, StemWriter, open_audio
 from dttnet.chunks import Chunk, Chunker, ChunkPlan, OverlapAdd, SampleQueue
 from dttnet.config import NetworkCard, Transform
-from dttnet.consistency import missing_shares, treble_shares
+from dttnet.consistency import missing_shares, treble_shares, upper_end
 from dttnet.errors import AudioError, ModelError, OutOfMemoryError, UsageError
 from dttnet.runtime import Network
 from dttnet.runtime.choice import AUTO, open_networks
@@ -374,9 +374,11 @@ class Separator:
         half = self.plan.half
         if self._reflect:
             audio = np.pad(audio[..., half:-half], ((0, 0), (0, 0), (half, half)), mode="reflect")
-        # Above the networks' band the mixture serves only for outputs that add up.
-        n_seen = self.transform.n_bins
-        whole = replace(self.transform, n_bins=self.transform.n_fft // 2 + 1) if self._adds_up else self.transform
+        # The networks see bins from 0 on. Those above go to outputs that add up; a last one alone, at half the sample
+        # rate, is not worth the work.
+        n_seen, n_fft = self.transform.n_bins, self.transform.n_fft
+        is_continued = self._adds_up and n_seen < n_fft // 2
+        whole = replace(self.transform, n_bins=n_fft // 2 + 1) if is_continued else self.transform
         spectrum = stft(audio, whole)
         mixture = pack(spectrum[..., :n_seen])
         estimates: list[Float] = [mixture] * len(self._layout.known)
@@ -386,16 +388,19 @@ class Separator:
             given = _from_both_sides(network, seen) if self._swaps else network(seen)
             for index, position in enumerate(positions):
                 estimates[position] = _widened(given[:, index], n_seen)
-        if self._layout.projects:
-            missing = missing_shares(estimates, mixture)
-            estimates = [estimate + share for estimate, share in zip(estimates, missing, strict=True)]
-        treble = spectrum[..., n_seen:]
-        shares = treble_shares(estimates, mixture, treble) if treble.shape[-1] else []
+        nothing = np.broadcast_to(np.float32(0), mixture.shape)
+        shares = missing_shares(estimates, mixture) if self._layout.projects else [nothing] * len(estimates)
+        treble, trebles = spectrum[..., n_seen:], []
+        if is_continued:
+            end = upper_end(n_seen)
+            ends = [part[..., end] + share[..., end] for part, share in zip(estimates, shares, strict=True)]
+            trebles = treble_shares(ends, mixture[..., end], treble)
         tracks = np.empty((len(mixture), len(self._layout.tracks), 2, self.plan.core_of(mixture.shape[2])), np.float32)
         for number, members in enumerate(self._layout.tracks):
-            track = unpack(functools.reduce(np.add, [estimates[member] for member in members]))
-            if shares:
-                above = treble * functools.reduce(np.add, [shares[member] for member in members])
+            parts = [part for member in members for part in (estimates[member], shares[member])]
+            track = unpack(functools.reduce(np.add, parts))
+            if trebles:
+                above = treble * functools.reduce(np.add, [trebles[member] for member in members])
                 track = np.concatenate([track, above], axis=-1)
             tracks[:, number] = istft(track, whole)[..., half:-half]
         if not np.isfinite(tracks).all():
