@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from dttnet.songs.compose import DURATION_S, STEMS, compose
+from dttnet.songs.draws import choose
 from dttnet.songs.grooves import GROOVES
 from dttnet.songs.score import METRES, STEPS, Chord, Song
-from dttnet.songs.styles import BASS_FIGURES, KITS, MANNERS, ROLES, STYLES, choose, read_chords
+from dttnet.songs.styles import BASS_FIGURES, KITS, MANNERS, ROLES, STYLES, read_chords
 
 BANDS = "rock,hard rock,punk,indie,pop,ballad,country,folk,blues,reggae,ska,soul,funk".split(",")
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from dttnet.songs.amplifiers import amplify_bass
+from dttnet.songs.draws import choose
 from dttnet.songs.effects import Band, chorus, compress, equalise, place
 from dttnet.songs.fonts import Part, sounding_s
 from dttnet.songs.library import SYNTHESISED
@@ -15,7 +16,7 @@ from dttnet.songs.samplers import Sampler, read_samplers
 from dttnet.songs.score import TAIL_S, Song
 from dttnet.songs.signals import RATE, Float, active_db, highpass, lowpass, mono, peak, seconds, stereo
 from dttnet.songs.studio import Studio
-from dttnet.songs.styles import STYLES, choose
+from dttnet.songs.styles import STYLES
 from dttnet.songs.synths import play_bass
 
 _PROGRAMS: dict[str, tuple[int, ...]] = {

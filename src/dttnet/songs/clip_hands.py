@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from dttnet.songs.clip_lines import Facts, choose_preset, on_font
 from dttnet.songs.clip_voices import cut_voice, voice_files
+from dttnet.songs.draws import log_uniform
 from dttnet.songs.effects import Band, convolve, equalise, late, reverb, room_response, saturate, wander
 from dttnet.songs.fonts import Part
 from dttnet.songs.kits import piece_of, synthesise
@@ -220,7 +221,7 @@ def _person(studio: Studio, recorded: Files, rng: np.random.Generator, *, snaps:
         semitones = float(rng.integers(-10, 9)) / 2
         chosen = [recorded[int(rng.integers(len(recorded)))] for _ in range(4)]
         return [studio.library.hit(source, name, semitones=semitones, longest_s=1.0) for source, name in chosen]
-    hollow_hz = float(np.exp(rng.uniform(*np.log((1500, 3500) if snaps else (500, 2500)))))
+    hollow_hz = log_uniform(rng, *((1500, 3500) if snaps else (500, 2500)))
     decay_s, top_hz = rng.uniform(0.003, 0.018), rng.uniform(4000, 14000)
     bands = [Band("peak", hollow_hz, rng.uniform(6, 18), rng.uniform(0.8, 3.0)), Band("lowpass", top_hz)]
     fall = np.exp(-np.arange(seconds(0.2)) / RATE / decay_s).astype(np.float32)
@@ -303,7 +304,7 @@ def _applause(studio: Studio, n_samples: int, rng: np.random.Generator) -> Float
     """(2, N): thousands of claps, of some hands each moved a little."""
     recorded = _recorded(studio, "group", rng)
     out = np.zeros((2, n_samples), np.float32)
-    rate = float(np.exp(rng.uniform(np.log(8), np.log(400))))  # a second
+    rate = log_uniform(rng, 8, 400)  # a second
     n_kinds = 10
     for _ in range(n_kinds):
         x = mono(_person(studio, recorded, rng)[0])[:, : seconds(0.25)]

@@ -10,6 +10,7 @@ import numpy as np
 from dttnet.errors import AudioError
 from dttnet.songs import clip_hands, clip_lines, clip_synths, clip_voices
 from dttnet.songs.clip_lines import Facts
+from dttnet.songs.draws import log_uniform
 from dttnet.songs.effects import Band, RoomKind, compress, delay, double, equalise, lossy, place, reverb, saturate
 from dttnet.songs.signals import Float, active_db, envelope, fade, highpass, mono, peak, seconds, stereo
 from dttnet.songs.studio import Studio
@@ -150,7 +151,7 @@ def finish(x: Float, rng: np.random.Generator, *, wet: float) -> Float | None:
     if rng.random() < 0.6:
         bands = [
             Band("low", rng.uniform(100, 300), rng.normal(-1, 3)),
-            Band("peak", float(np.exp(rng.uniform(np.log(300), np.log(5000)))), rng.normal(0, 3.5), 0.8),
+            Band("peak", log_uniform(rng, 300, 5000), rng.normal(0, 3.5), 0.8),
             Band("high", rng.uniform(3000, 9000), rng.normal(0, 3.5)),
         ]
         x = equalise(x, bands)
@@ -171,7 +172,7 @@ def finish(x: Float, rng: np.random.Generator, *, wet: float) -> Float | None:
     if is_wet:
         kind: RoomKind = ("room", "hall", "plate", "plate", "spring")[int(rng.integers(5))]
         x = reverb(
-            x, rng, decay_s=float(np.exp(rng.uniform(np.log(0.3), np.log(4)))), wet=rng.uniform(0.05, 0.5),
+            x, rng, decay_s=log_uniform(rng, 0.3, 4), wet=rng.uniform(0.05, 0.5),
             pre_s=rng.uniform(0, 0.05), kind=kind,
         )  # fmt: skip
     if rng.random() < 0.08:  # from a compressed file

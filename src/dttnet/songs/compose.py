@@ -10,8 +10,9 @@ import numpy as np
 from scipy import ndimage
 
 from dttnet.dataset import STEMS
+from dttnet.songs.draws import choose
 from dttnet.songs.score import Chord, Section, Song, steps_of_bar
-from dttnet.songs.styles import STYLES, Style, choose, read_chords
+from dttnet.songs.styles import STYLES, Style, read_chords
 
 DURATION_S = (40.0, 80.0)
 """How long songs are, unless it is given."""

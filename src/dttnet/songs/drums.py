@@ -7,6 +7,7 @@ from typing import Literal, cast
 
 import numpy as np
 
+from dttnet.songs.draws import choose, log_uniform
 from dttnet.songs.effects import Band, compress, equalise, reverb, saturate
 from dttnet.songs.grooves import HATS, play_drums
 from dttnet.songs.kits import Voice, draw_kit
@@ -14,7 +15,7 @@ from dttnet.songs.library import Library
 from dttnet.songs.score import TAIL_S, Hit, Song
 from dttnet.songs.signals import RATE, Float, add, fade, highpass, peak, seconds, silence
 from dttnet.songs.studio import Studio
-from dttnet.songs.styles import STYLES, choose
+from dttnet.songs.styles import STYLES
 
 _DECADE = ("synth pop", "pop", "ballad", "hard rock", "disco", "rock")
 """Styles that were played with gated rooms on snares once."""
@@ -105,7 +106,7 @@ def _produce(x: Float, hits: Sequence[Hit], kit: Mapping[str, Voice], song: Song
     if rng.random() < (0.35 if is_electronic else 0.75):
         kind = cast(Literal["room", "plate", "hall"], choose(rng, _ROOMS))
         longest = 1.0 if kind == "room" else 2.2
-        decay_s = float(np.exp(rng.uniform(np.log(0.18), np.log(longest))))
+        decay_s = log_uniform(rng, 0.18, longest)
         x = reverb(
             x,
             rng,

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dttnet.songs.draws import choose
 from dttnet.songs.score import STEPS, Hit, Section, Song
-from dttnet.songs.styles import STYLES, choose
+from dttnet.songs.styles import STYLES
 
 VELOCITIES = {"X": 0.95, "x": 0.76, "o": 0.52, "g": 0.26}
 

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 import numpy as np
 from scipy import fft, ndimage, signal
 
+from dttnet.songs.draws import log_uniform
 from dttnet.songs.effects import Band, equalise, saturate
 from dttnet.songs.fonts import Part
 from dttnet.songs.library import SYNTHESISED, Source
@@ -642,7 +643,7 @@ def _draw_damping_s(piece: str, strokes: Sequence[Stroke], rng: np.random.Genera
         "hats": (0.08, 0.5),
         "cymbals": (0.5, 1.5),
     }.get(_group_of(piece), (0.1, 0.6))
-    return float(np.exp(rng.uniform(np.log(shortest), np.log(longest))))
+    return log_uniform(rng, shortest, longest)
 
 
 def _draw_tone(piece: str, rng: np.random.Generator) -> tuple[Band, ...]:
@@ -652,7 +653,7 @@ def _draw_tone(piece: str, rng: np.random.Generator) -> tuple[Band, ...]:
         return float(rng.uniform(low, high))
 
     def hz(low: float, high: float) -> float:
-        return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+        return log_uniform(rng, low, high)
 
     group = _group_of(piece)
     if rng.random() < 0.2:

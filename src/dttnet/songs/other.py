@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from dttnet.songs.amplifiers import Gain, amplify_guitar
+from dttnet.songs.draws import choose, log_uniform
 from dttnet.songs.effects import (
     Band,
     chorus,
@@ -31,7 +32,7 @@ from dttnet.songs.samplers import Sampler, read_samplers
 from dttnet.songs.score import TAIL_S, Note, Song
 from dttnet.songs.signals import RATE, Float, active_db, add, fade, highpass, lowpass, mono, peak, seconds, stereo
 from dttnet.songs.studio import Studio
-from dttnet.songs.styles import STYLES, choose
+from dttnet.songs.styles import STYLES
 from dttnet.songs.synths import LINES, play, play_line, rotate
 
 Player = Callable[[Line, np.random.Generator, float], Float]
@@ -465,8 +466,8 @@ def _recorded(x: Float, seat: _Seat, rng: np.random.Generator) -> Float:
     else:
         x = highpass(x, _KINDS[seat.kind].low_hz * rng.uniform(0.7, 1.5))
         bands = [
-            Band("peak", float(np.exp(rng.uniform(np.log(180), np.log(700)))), rng.normal(-1, 2), 0.9),
-            Band("peak", float(np.exp(rng.uniform(np.log(900), np.log(4000)))), rng.normal(0.5, 2.5), 0.9),
+            Band("peak", log_uniform(rng, 180, 700), rng.normal(-1, 2), 0.9),
+            Band("peak", log_uniform(rng, 900, 4000), rng.normal(0.5, 2.5), 0.9),
             Band("high", rng.uniform(3500, 8000), rng.normal(3.0 if seat.kind == "acoustic" else 0.5, 2.5)),
         ]
         x = equalise(x, bands)

@@ -19,6 +19,7 @@ from scipy import fft, signal
 
 from dttnet.dataset import STEMS
 from dttnet.songs import effects
+from dttnet.songs.draws import log_uniform
 from dttnet.songs.effects import Band, RoomKind, Shape
 from dttnet.songs.score import Song
 from dttnet.songs.signals import RATE, Float, highpass, level_db, lowpass, mono, peak, seconds, stereo
@@ -159,7 +160,7 @@ def _vocals(x: Float, song: Song, rng: np.random.Generator) -> Float:
     x = _ambience(
         x,
         rng,
-        wet=manner.wet * np.exp(rng.uniform(np.log(0.04), np.log(0.5))),
+        wet=manner.wet * log_uniform(rng, 0.04, 0.5),
         decay_s=(0.4, 2.8),
         kinds=kinds,
         shares=(0.4, 0.25, 0.3, 0.05),
@@ -361,7 +362,7 @@ def _ambience(
 ) -> Float:
     """In a room that hears the sum of both sides, as a send does."""
     kind = kinds[rng.choice(len(kinds), p=shares)]
-    decay = float(np.exp(rng.uniform(*np.log(decay_s))))
+    decay = log_uniform(rng, *decay_s)
     response = effects.room_response(rng, decay_s=decay, kind=kind)
     response = np.pad(response, ((0, 0), (seconds(rng.uniform(0, 0.03)), 0)))
     return x + effects.convolve(mono(x), response * np.float32(wet))
@@ -650,7 +651,7 @@ def _coded(stems: Mapping[str, Float], rng: np.random.Generator) -> dict[str, Fl
 
 def _in_room(stems: Mapping[str, Float], rng: np.random.Generator) -> dict[str, Float]:
     """Played in a room, each stem at another place in it: more room than in a mix, and less stereo."""
-    decay_s, wet, width = np.exp(rng.uniform(np.log(0.12), np.log(1.2))), rng.uniform(0.2, 1.0), rng.uniform(0, 0.8)
+    decay_s, wet, width = log_uniform(rng, 0.12, 1.2), rng.uniform(0.2, 1.0), rng.uniform(0, 0.8)
     tone = [Band("peak", rng.uniform(120, 2500), rng.uniform(-5, 5), rng.uniform(1, 4)) for _ in range(3)]
 
     def hear(x: Float) -> Float:
@@ -663,11 +664,8 @@ def _in_room(stems: Mapping[str, Float], rng: np.random.Generator) -> dict[str, 
 
 def _cheap(stems: Mapping[str, Float], rng: np.random.Generator) -> dict[str, Float]:
     """A telephone, a toy recorder, an old record: a narrow band with bumps, in mono, levelled."""
-    low_hz, high_hz = rng.uniform(80, 400), np.exp(rng.uniform(np.log(2800), np.log(8000)))
-    bumps = [
-        Band("peak", np.exp(rng.uniform(np.log(300), np.log(4000))), rng.uniform(-6, 8), rng.uniform(1, 4))
-        for _ in range(3)
-    ]
+    low_hz, high_hz = rng.uniform(80, 400), log_uniform(rng, 2800, 8000)
+    bumps = [Band("peak", log_uniform(rng, 300, 4000), rng.uniform(-6, 8), rng.uniform(1, 4)) for _ in range(3)]
     order = int(rng.choice([2, 4]))
     narrow = _each(
         stems,

@@ -9,8 +9,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from dttnet.songs.score import Chord
 
 BASS_FIGURES = (
@@ -117,13 +115,6 @@ def _read_chord(word: str) -> Chord:
         raise ValueError(f"{word!r} is no chord: known after the degree are {', '.join(_QUALITIES)}")
     root = _DEGREES[degree.lower()] + {"": 0, "b": -1, "#": 1}[accidental]
     return Chord(root % 12, _QUALITIES[quality])
-
-
-def choose(rng: np.random.Generator, weights: Mapping[str, float]) -> str:
-    """One of the names, as often as its weight says."""
-    names = list(weights)
-    parts = np.array([weights[name] for name in names], float)
-    return names[int(rng.choice(len(names), p=parts / parts.sum()))]
 
 
 _POP = (

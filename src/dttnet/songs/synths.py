@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
+from dttnet.songs.draws import log_uniform
 from dttnet.songs.effects import Band, biquad
 from dttnet.songs.score import Note
 from dttnet.songs.signals import RATE, Float, faster, highpass, seconds
@@ -316,7 +317,7 @@ def _envelope(length_s: float, release_s: float, *, attack_s: float, decay_s: fl
 
 def _spread_filter(x: Float, rng: np.random.Generator) -> Float:
     """A low-pass that stands still or moves slowly, over all voices."""
-    cutoff = np.exp(rng.uniform(np.log(900), np.log(12000)))
+    cutoff = log_uniform(rng, 900, 12000)
     if rng.random() < 0.6:
         return _resonant(x, float(cutoff), float(rng.uniform(0, 0.4)))
     slow = np.sin(2 * np.pi * (rng.uniform(0.03, 0.4) * np.arange(x.shape[1]) / RATE + rng.random()))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from dttnet.songs.draws import choose
 from dttnet.songs.effects import Band, compress, delay, double, equalise, place, reverb, saturate
 from dttnet.songs.library import Source
 from dttnet.songs.score import TAIL_S, Section, Song
@@ -45,7 +46,7 @@ from dttnet.songs.singing import (
     write_words,
 )
 from dttnet.songs.studio import Studio
-from dttnet.songs.styles import STYLES, choose
+from dttnet.songs.styles import STYLES
 from dttnet.songs.voices import TOP_HZ, Bank, bank_of, fundamental, top_hz, with_top
 
 _TUNED = {"trap": 0.5, "hip hop": 0.25, "house": 0.25, "techno": 0.2, "synth pop": 0.2, "pop": 0.12, "disco": 0.08}
