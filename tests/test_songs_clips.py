@@ -185,7 +185,7 @@ def font_studio(sources: Path) -> Studio:
     """One for all tests: the font takes a second to load."""
     if FONT is None:
         pytest.skip(f"{FONT_NAME} is not there")
-    pytest.importorskip("tinysoundfont")
+    pytest.importorskip("tinysoundfont")  # not among the dependencies: it is installed without its own
     library = Library(sources, soundfonts=[FONT], only=("voice.speech", "drums.hands", "soundfont"))
     return Studio(library, Fonts(library), Features())
 

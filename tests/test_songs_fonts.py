@@ -21,7 +21,7 @@ def test_each_note_sounds_for_its_length_but_not_after_the_end() -> None:
 
 @pytest.mark.skipif(not any((folder / FONT).is_file() for folder in SOUNDFONT_FOLDERS), reason=f"{FONT} is not there")
 def test_fonts_count_as_long_as_their_notes(tmp_path: Path) -> None:
-    pytest.importorskip("tinysoundfont")
+    pytest.importorskip("tinysoundfont")  # not among the dependencies: it is installed without its own
     (tmp_path / "drums" / "muldjord").mkdir(parents=True)
     (tmp_path / "drums" / "muldjord" / "a.wav").touch()  # a library needs a file; it is never read
     font = next(folder / FONT for folder in SOUNDFONT_FOLDERS if (folder / FONT).is_file())

@@ -167,7 +167,6 @@ def test_compare_has_a_column_for_each_set_and_the_medians() -> None:
 
 
 def test_pictures_are_drawn(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     draw_statistics(sets(), tmp_path / "statistics.png")
     draw_spectra(sets(), tmp_path / "spectra.png")
     draw_sheet([("made", {"vocals": tone(1000), "drums": beats(4)})], tmp_path / "sheet.png", duration_s=2)
