@@ -10,6 +10,7 @@ questions, answered in uSDR: who gets what the bare estimates lack of the mixtur
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,17 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dttnet import Separator, evaluate
+from dttnet.chunks import Chunker, ChunkPlan
 from dttnet.config import Transform
 from dttnet.consistency import treble_shares, upper_end
-from dttnet.dataset import STEMS, load_dataset
-from dttnet.stft import istft, pack, stft
+from dttnet.dataset import STEMS, Track, load_dataset
+from dttnet.metrics import Scorer
+from dttnet.stft import istft, stft
 
 Float = NDArray[np.float32]
 
 N_FFT, HOP = 6144, 1024
 WHOLE = Transform(n_fft=N_FFT, hop=HOP, n_bins=N_FFT // 2 + 1)
 N_BINS = 2048
-BLOCK_S = 20
+PLAN = ChunkPlan(n_fft=N_FFT, hop=HOP, n_frames=868, overlap=0)
 
 
 def main() -> None:
@@ -39,42 +42,34 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="songs, at most")
     args = parser.parse_args()
     separator = Separator(args.model, adds_up=False)
-    scores: defaultdict[str, list[Float]] = defaultdict(list)
+    scores: defaultdict[str, list[list[float]]] = defaultdict(list)
     for track in evaluate.select_tracks(load_dataset(args.songs), args.split)[: args.limit]:
-        rate = separator.transform.sample_rate
-        truth = np.stack([track.read(stem, 0, track.n_samples, sample_rate=rate) for stem in STEMS])
-        bare = np.stack([*separator.separate(truth.sum(0), rate).values()])
-        errors: defaultdict[str, Float] = defaultdict(lambda: np.zeros(len(STEMS)))
-        for block_truth, block_bare in zip(blocks(truth, rate), blocks(bare, rate), strict=True):
-            for name, estimates in combined(block_bare, block_truth.sum(0)):
-                errors[name] += np.square(estimates - inner(block_truth)).sum((1, 2))
-        energy = np.square(truth, dtype=np.float64).sum((1, 2))
-        for name, error in errors.items():
+        for name, scorers in scored(track, separator).items():
             # A silent stem has no SDR.
-            scores[name].append(np.where(energy > 0, 10 * np.log10(np.maximum(energy, 1e-9) / error), np.nan))
+            scores[name].append([np.nan if scorer.reference_is_silent else scorer.usdr for scorer in scorers])
     print("| uSDR, dB | vocals | drums | bass | other | mean |\n|---|---:|---:|---:|---:|---:|")
     for name, rows in scores.items():
         means = np.nanmean(rows, axis=0)
         print(f"| {name} | " + " | ".join(f"{value:.2f}" for value in [*means, means.mean()]) + " |")
 
 
-def blocks(audio: Float, rate: int) -> Iterator[Float]:
-    """(..., N) -> blocks with a window more on both sides; what `inner` leaves of them is all of it, and silence."""
-    core = -(-BLOCK_S * rate // HOP) * HOP
-    n_samples = audio.shape[-1]
-    n_blocks = -(-n_samples // core)
-    around = [(0, 0)] * (audio.ndim - 1) + [(N_FFT, n_blocks * core - n_samples + N_FFT)]
-    padded = np.pad(audio, around)
-    for start in range(0, n_blocks * core, core):
-        yield padded[..., start : start + core + 2 * N_FFT]
-
-
-def inner(block: Float) -> Float:
-    return block[..., N_FFT:-N_FFT]
+def scored(track: Track, separator: Separator) -> dict[str, list[Scorer]]:
+    """The stems' scorers, by the name of each way."""
+    rate = separator.transform.sample_rate
+    truth = np.stack([track.read(stem, 0, track.n_samples, sample_rate=rate) for stem in STEMS])
+    estimates = separator.separate(truth.sum(0), rate)
+    both = np.stack([truth, [estimates[stem] for stem in STEMS]])  # (2, S, 2, N)
+    found: defaultdict[str, list[Scorer]] = defaultdict(lambda: [Scorer(window=rate) for _ in STEMS])
+    chunker = Chunker(PLAN, both.shape[:-1])
+    for _, (references, bare) in itertools.chain(chunker.push(both), chunker.flush()):
+        for name, made in combined(bare, references.sum(0)):
+            for scorer, reference, estimate in zip(found[name], references, made, strict=True):
+                scorer.push(reference[:, N_FFT:-N_FFT], estimate)
+    return found
 
 
 def combined(bare: Float, mixture: Float) -> Iterator[tuple[str, Float]]:
-    """(name, estimates (S, 2, N)) of all ways, for one block."""
+    """(name, estimates (S, 2, core)) of all ways, for one chunk: (S, 2, core + 2 n_fft) and (2, core + 2 n_fft)."""
     spectra, whole = stft(bare, WHOLE), stft(mixture, WHOLE)
     missing = whole - spectra.sum(0)
     sizes = np.abs(spectra)
@@ -103,8 +98,9 @@ def combined(bare: Float, mixture: Float) -> Iterator[tuple[str, Float]]:
     yield "drums have all of it", topped(treble * weights(0, 1, 0, 0))
     yield "equal shares of it", topped(treble * weights(0.25, 0.25, 0.25, 0.25))
     end = upper_end(N_BINS)
-    estimates = list(pack(equal[..., end])[:, np.newaxis])
-    shares = treble_shares(estimates, pack(whole[np.newaxis, ..., end]), treble[np.newaxis])
+    shares = treble_shares(
+        [one[np.newaxis] for one in equal[..., end]], whole[np.newaxis, ..., end], treble[np.newaxis]
+    )
     yield "shares of the energy below it", topped(treble * np.concatenate(shares))
 
 

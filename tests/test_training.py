@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-import soxr
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 
@@ -342,14 +341,14 @@ def test_a_released_model_separates_and_says_what_it_is(
 def test_the_bare_estimates_of_masks_that_learned_to_add_up_add_up(
     tmp_path: Path, train: Callable[..., FitReport], options: tuple[str, ...]
 ) -> None:
-    train("run", "network.mask=true", *options)
+    # All bins but that of half the sample rate: what is above a network's, stems have only where all is made to add up.
+    train("run", "network.mask=true", "transform.n_bins=256", *options)
     release(tmp_path / "run", tmp_path / "model")
-    # Nothing above the network's 11 kHz, which stems have only where all is made to add up.
-    mix = soxr.resample(noise(5512, peak=0.5), 5512, 44100).T.astype(np.float32)
+    mix = noise(44100, peak=0.5).T.astype(np.float32)
     bare, made = (Separator(str(tmp_path / "model"), adds_up=adds_up).separate(mix, 44100) for adds_up in (False, True))
-    for stem in STEMS:
-        # Weights of float32, and a network's sums. At its ends the noise breaks off, which has treble.
-        np.testing.assert_allclose(bare[stem][:, 1000:-1000], made[stem][:, 1000:-1000], atol=1e-5)
+    for stem in STEMS[:3]:  # "other" has that last bin
+        # Weights of float32, and a network's sums.
+        np.testing.assert_allclose(bare[stem], made[stem], atol=1e-5)
 
 
 def test_some_stems_of_a_run_make_a_model_of_their_own(tmp_path: Path, train: Callable[..., FitReport]) -> None:

@@ -46,12 +46,12 @@ def upper_end(n_bins: int) -> slice:
     return slice(int(_TOP * n_bins), n_bins)
 
 
-def treble_shares(estimates: Sequence[Float], mixture: Float, treble: Complex) -> list[Float]:
+def treble_shares(estimates: Sequence[Complex], mixture: Complex, treble: Complex) -> list[Float]:
     """What of the mixture above the networks' band is each stem's: its share of the energy at the band's upper end.
 
     Args:
-        estimates: (B, 2C, T, F) of each stem, packed, the `upper_end` alone.
-        mixture: (B, 2C, T, F), as well.
+        estimates: (B, C, T, F) of each stem, the `upper_end` alone.
+        mixture: (B, C, T, F), as well.
         treble: (B, C, T, F') of the mixture, above the band.
 
     Returns:
@@ -61,13 +61,11 @@ def treble_shares(estimates: Sequence[Float], mixture: Float, treble: Complex) -
     """
     energies = [_energy(estimate) for estimate in estimates]
     missing = functools.reduce(np.subtract, estimates, mixture)
-    above = (treble.real**2 + treble.imag**2).sum(axis=-1, keepdims=True)
-    total = np.maximum(functools.reduce(np.add, energies, _energy(missing)), _FAINT * above)
+    total = np.maximum(functools.reduce(np.add, energies, _energy(missing)), _FAINT * _energy(treble))
     np.maximum(total, np.finfo(np.float32).tiny, out=total)  # silence has no shares
     return [energy / total for energy in energies]
 
 
-def _energy(packed: Float) -> Float:
-    """(B, 2C, T, F) -> (B, C, T, 1)."""
-    parts = np.square(packed).sum(axis=-1, keepdims=True)
-    return np.asarray(parts[:, 0::2] + parts[:, 1::2])
+def _energy(spectrum: Complex) -> Float:
+    """(..., F) -> (..., 1)."""
+    return np.asarray((spectrum.real**2 + spectrum.imag**2).sum(axis=-1, keepdims=True))

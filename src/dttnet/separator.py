@@ -388,19 +388,22 @@ class Separator:
             given = _from_both_sides(network, seen) if self._swaps else network(seen)
             for index, position in enumerate(positions):
                 estimates[position] = _widened(given[:, index], n_seen)
-        nothing = np.broadcast_to(np.float32(0), mixture.shape)
-        shares = missing_shares(estimates, mixture) if self._layout.projects else [nothing] * len(estimates)
-        treble, trebles = spectrum[..., n_seen:], []
+        # What each stem is the sum of: to add it up here would be a copy of all.
+        parts = [[estimate] for estimate in estimates]
+        if self._layout.projects:
+            for own, share in zip(parts, missing_shares(estimates, mixture), strict=True):
+                own.append(share)
+        treble = spectrum[..., n_seen:]
+        shares: list[Float] = []
         if is_continued:
             end = upper_end(n_seen)
-            ends = [part[..., end] + share[..., end] for part, share in zip(estimates, shares, strict=True)]
-            trebles = treble_shares(ends, mixture[..., end], treble)
+            ends = [unpack(functools.reduce(np.add, [part[..., end] for part in own])) for own in parts]
+            shares = treble_shares(ends, spectrum[..., end], treble)
         tracks = np.empty((len(mixture), len(self._layout.tracks), 2, self.plan.core_of(mixture.shape[2])), np.float32)
         for number, members in enumerate(self._layout.tracks):
-            parts = [part for member in members for part in (estimates[member], shares[member])]
-            track = unpack(functools.reduce(np.add, parts))
-            if trebles:
-                above = treble * functools.reduce(np.add, [trebles[member] for member in members])
+            track = unpack(functools.reduce(np.add, [part for member in members for part in parts[member]]))
+            if is_continued:
+                above = treble * functools.reduce(np.add, [shares[member] for member in members])
                 track = np.concatenate([track, above], axis=-1)
             tracks[:, number] = istft(track, whole)[..., half:-half]
         if not np.isfinite(tracks).all():
