@@ -147,8 +147,8 @@ def _draw_form(rng: np.random.Generator, n_bars: int, bar_s: float, *, is_blues:
 def _draw_tempo(rng: np.random.Generator, form: Sequence[tuple[str, int]], bar_s: float) -> tuple[float, ...]:
     """Bar lines of a band without a click: it sways from bar to bar, is faster in choruses, and may end slowly."""
     n_bars = sum(length for _, length in form)
-    faster = dict.fromkeys((name for name, _ in form), 0.0) | {"chorus": rng.uniform(0.0, 0.025)}
-    pace = np.concatenate([np.full(length, faster[name]) for name, length in form])
+    faster = rng.uniform(0.0, 0.025)
+    pace = np.concatenate([np.full(length, faster if name == "chorus" else 0.0) for name, length in form])
     # Slow: a bar is hardly longer than the one before it.
     sway = ndimage.gaussian_filter1d(rng.standard_normal(n_bars), 1.5, mode="nearest")
     pace += sway * rng.uniform(0.003, 0.02) / max(float(np.std(sway)), 1e-6)

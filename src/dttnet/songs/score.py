@@ -140,8 +140,9 @@ class Song:
         first, last = METRES[self.metre]
         if inside > first:
             inside = max(first, inside - (last - first))
-        start_s = self.line_s(bar + int(whole))
-        return start_s + (self.line_s(bar + int(whole) + 1) - start_s) * inside / steps_of_bar(self.metre)
+        bar += int(whole)
+        start_s, end_s = self.line_s(bar), self.line_s(bar + 1)
+        return start_s + (end_s - start_s) * inside / steps_of_bar(self.metre)
 
     def has(self, step: float) -> bool:
         """Whether bars of the metre have a step: what is written for others is not played."""

@@ -547,7 +547,6 @@ STYLES: dict[str, Style] = {
         swung=0.0,
     ),
     "hip hop": Style(
-        free=0.0,
         share=4,
         bpm=(72, 106),
         minor=0.75,
@@ -570,9 +569,9 @@ STYLES: dict[str, Style] = {
         swung=0.6,
         swing=(0.1, 0.45),
         energy=(0.4, 0.85),
+        free=0.0,
     ),
     "trap": Style(
-        free=0.0,
         share=2.5,
         bpm=(62, 82),
         minor=0.95,
@@ -585,9 +584,9 @@ STYLES: dict[str, Style] = {
         kits={"machine": 0.95, "hybrid": 0.05},
         swung=0.0,
         energy=(0.4, 0.85),
+        free=0.0,
     ),
     "house": Style(
-        free=0.0,
         share=3,
         bpm=(112, 132),
         minor=0.7,
@@ -602,9 +601,9 @@ STYLES: dict[str, Style] = {
         swing=(0.05, 0.25),
         energy=(0.4, 0.95),
         instrumental=0.18,
+        free=0.0,
     ),
     "techno": Style(
-        free=0.0,
         share=1.5,
         bpm=(122, 145),
         minor=0.95,
@@ -618,9 +617,9 @@ STYLES: dict[str, Style] = {
         swung=0.0,
         energy=(0.45, 1.0),
         instrumental=0.4,
+        free=0.0,
     ),
     "drum and bass": Style(
-        free=0.0,
         share=2,
         bpm=(160, 178),
         minor=0.85,
@@ -634,9 +633,9 @@ STYLES: dict[str, Style] = {
         swung=0.05,
         energy=(0.4, 1.0),
         instrumental=0.25,
+        free=0.0,
     ),
     "synth pop": Style(
-        free=0.0,
         share=3,
         bpm=(96, 138),
         minor=0.55,
@@ -648,6 +647,7 @@ STYLES: dict[str, Style] = {
         singing={"sung": 0.88, "choir": 0.07, "whispered": 0.05},
         kits={"machine": 0.8, "hybrid": 0.2},
         swung=0.02,
+        free=0.0,
     ),
     "gospel": Style(
         share=2,

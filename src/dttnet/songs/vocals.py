@@ -358,11 +358,11 @@ def _hum_chords(song: Song, section: Section, bank: Bank, band: _Band, tape: _Ta
     level = rng.uniform(0.15, 0.4)
     for bar, n_bars in _chord_stretches(song, section):
         chord = song.chords[bar]
+        start_s, end_s = song.line_s(bar), song.line_s(bar + n_bars)
         for number, interval in enumerate(chord.intervals[:3]):
             if not singers:
                 return
             who = singers[number % len(singers)]
-            start_s, end_s = song.line_s(bar), song.line_s(bar + n_bars)
             note = SungNote(start_s, end_s - start_s, float(48 + (song.key + chord.root + interval) % 12), 0.6)
             part = _within(Phrase((note,)), who)
             for side in (-1, 1):
