@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,9 @@ VARIANTS = {
     "bands": {"n_stems": 4, "band_widths": (8, 24, 32), "band_folds": (1, 3, 4), "spectrum_skip": True, "mask": True},
     "limited masks": {"n_stems": 4, "mask": True, "masks_add_up": True, "mask_limit": 0.3},
     "bands, without the spectrum": {"n_stems": 2, "band_widths": (32, 32), "band_folds": (1, 2)},
+    "levelled": {"input_rms": 3.2},
+    "levelled masks": {"n_stems": 4, "mask": True, "compression": 0.3, "input_rms": 3.2},
+    "levelled bands": {"n_stems": 2, "band_widths": (32, 32), "band_folds": (1, 2), "input_rms": 3.2},
 }
 
 
@@ -150,6 +154,25 @@ def test_every_hyper_parameter_can_be_exported_with_free_batch_and_frames(varian
             expected = network(torch.from_numpy(x)).numpy()
         assert expected.shape == (batch, config.n_stems, 4, n_frames, 64)
         assert relative_error(OnnxNetwork(path, device="cpu")(x), expected) <= TOLERANCE
+
+
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name.startswith("levelled")])
+def test_a_levelled_network_gives_the_same_at_every_level(variant: str) -> None:
+    torch.manual_seed(0)
+    network = DTTNet(DTTNetConfig(**{"n_bins": 64, "growth": 4, "n_scales": 1} | VARIANTS[variant])).eval()  # type: ignore[arg-type]  # of several types
+    loud = 10 * torch.from_numpy(reference.noise((1, 4, 8, 64), 1))
+    # Each excerpt of a batch has a level of its own. Powers of two are exact in float32.
+    mixtures = torch.cat([loud, 2**6 * loud, 2**-10 * loud, 0 * loud])
+    with torch.no_grad():
+        expected, turned_up, turned_down, of_silence = network(mixtures)
+        assert torch.equal(turned_up, 2**6 * expected)
+        assert torch.equal(turned_down, 2**-10 * expected)
+        # The network's answer to zeros, brought 80 dB down.
+        assert of_silence.abs().max() <= 1e-3
+        # It is the same as the network on the input at that level.
+        network.config = replace(network.config, input_rms=0.0)
+        gain = 3.2 / loud.square().mean().sqrt()
+        torch.testing.assert_close(network(gain * loud)[0] / gain, expected, rtol=0, atol=1e-5)  # rounding
 
 
 def test_a_network_of_bands_is_read_back_from_its_file(tmp_path: Path) -> None:

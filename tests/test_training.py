@@ -30,7 +30,7 @@ from dttnet.errors import AudioError, DttnetError, ModelError, UsageError
 from dttnet.nn.build import build_network
 from dttnet.runtime.onnx import read_card
 from dttnet.separator import Separator
-from dttnet.training.adapt import exchange_path, repeat_bins, repeat_channels, take_stems
+from dttnet.training.adapt import exchange_path, level_input, repeat_bins, repeat_channels, take_stems
 from dttnet.training.curve import read_metrics
 from dttnet.training.data import Examples
 from dttnet.training.distributed import SyncBatchNorm
@@ -442,6 +442,19 @@ def test_a_dual_path_of_another_kind_begins_as_none(path: PathType) -> None:
     assert any(parameter.grad.any() for parameter in found.dual_path.parameters())
 
 
+def test_a_levelled_network_begins_as_what_it_was_at_that_level() -> None:
+    start = joint_start(DTTNetConfig(n_bins=64, n_stems=4, growth=4, n_scales=1))
+    levelled = level_input(start, 3.2)
+    before, after = (build_network(network_config(dict(one.card.hyperparameters))).eval() for one in (start, levelled))
+    start.load_into(before)
+    levelled.load_into(after)
+    x = torch.randn(1, 4, 16, 64)
+    x *= 3.2 / x.square().mean().sqrt()
+    with torch.no_grad():
+        # The gain is one but for rounding.
+        torch.testing.assert_close(after(x), before(x), atol=1e-5, rtol=1e-5)
+
+
 def test_a_network_for_more_bins_treats_each_part_as_the_lowest() -> None:
     config = DTTNetConfig(n_bins=32, growth=4, n_scales=1, convs_per_block=1, n_dual_path_layers=1, n_heads=1)
     start = joint_start(config)
@@ -507,6 +520,18 @@ def test_training_goes_on_with_more_channels(tmp_path: Path, train: Callable[...
     summed = wide.state[name][:2].reshape(2, 2, 2, 3, 3).sum(1)
     # Sums of float32 in another order.
     torch.testing.assert_close(summed, narrow.state[name], atol=1e-6, rtol=0)
+
+
+def test_training_goes_on_at_one_level(tmp_path: Path, train: Callable[..., FitReport]) -> None:
+    train("as it comes", "steps=1")
+    train("levelled", "optimizer.rate=1e-30", "steps=1", "network.input_rms=3.2", start=str(tmp_path / "as it comes"))
+    before, after = (
+        read_checkpoint(tmp_path / run / "checkpoints" / "last.ckpt") for run in ("as it comes", "levelled")
+    )
+    assert after.card.hyperparameters["input_rms"] == 3.2
+    name = "encoder.0.tdf.0.0.weight"
+    # A step of size 1e-30 is none to weights, but moves zeros.
+    torch.testing.assert_close(after.state[name], before.state[name], atol=1e-29, rtol=0)
 
 
 def test_training_goes_on_with_more_bins(tmp_path: Path, train: Callable[..., FitReport]) -> None:

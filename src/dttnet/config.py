@@ -168,6 +168,8 @@ class DTTNetConfig(_NetworkConfig):
             before they are limited.
         mask_limit: The largest magnitude of a mask, but for training; 0 is no limit. Without one, masks of several
             stems that add up can grow without bounds against each other in bins unlike those of training.
+        input_rms: The input is brought to this root mean square over its channels, frames and bins, and what is given
+            back to that of the input: a song turned up or down gives the same stems, turned up or down. 0 leaves it.
     """
 
     architecture: ClassVar[str] = "dttnet"
@@ -192,6 +194,7 @@ class DTTNetConfig(_NetworkConfig):
     compression: float = 1.0
     masks_add_up: bool = False
     mask_limit: float = 0.0
+    input_rms: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -221,6 +224,7 @@ class DTTNetConfig(_NetworkConfig):
             )
         _require(0 < self.compression <= 1, f"compression must be in (0, 1], is {self.compression}")
         _require(self.mask_limit >= 0, f"mask_limit must be at least 0 (no limit), is {self.mask_limit}")
+        _require(self.input_rms >= 0, f"input_rms must be at least 0 (as it comes), is {self.input_rms}")
         _require(
             self.mask or not (self.masks_add_up or self.mask_limit),
             "masks_add_up and mask_limit are of networks with mask=true, mask is false",

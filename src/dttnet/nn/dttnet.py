@@ -15,6 +15,9 @@ from dttnet.nn.dual_path import DualPath
 from dttnet.nn.mask import add_up, apply_mask
 from dttnet.nn.tfc_tdf import TFCTDF, ConvUnit, join_subbands, norm_layer, split_subbands
 
+_LEAST_RMS = 3e-4
+"""Of a packed spectrum, 100 dB below that of white noise at full scale: what is softer is silence."""
+
 
 class DTTNet(nn.Module):
     """Packed spectrum of a mixture -> packed spectra of the stems."""
@@ -72,7 +75,9 @@ class DTTNet(nn.Module):
 
     def forward(self, mixture: Tensor) -> Tensor:
         """(B, C, T, F) -> (B, S, C, T, F); T must be a multiple of 2^n_scales."""
-        parts = self._split(_compress(mixture, self.config.compression))
+        gain = _gain(mixture, self.config.input_rms) if self.config.input_rms else None
+        seen = mixture if gain is None else mixture * gain
+        parts = self._split(_compress(seen, self.config.compression))
         x = self.first(*parts)
         skips = []
         for block, down in zip(self.encoder, self.down, strict=True):
@@ -86,16 +91,16 @@ class DTTNet(nn.Module):
         if self.config.spectrum_skip:
             features = [torch.cat(pair, 1) for pair in zip(features, parts, strict=True)]
         if not self.config.band_widths:
-            return self._finish(join_subbands(self.last(*features), self.config.n_subbands), mixture)
+            return self._finish(join_subbands(self.last(*features), self.config.n_subbands), mixture, gain)
         # Band by band: what is done to all bins of all stems is bound by memory, and a band stays in the cache.
         bands = zip(self.last(*features), torch.split(mixture, list(self.config.band_widths), 3), strict=True)
-        return torch.cat([self._finish(given, seen) for given, seen in bands], 4)
+        return torch.cat([self._finish(given, of_band, gain) for given, of_band in bands], 4)
 
-    def _finish(self, given: Tensor, mixture: Tensor) -> Tensor:
+    def _finish(self, given: Tensor, mixture: Tensor, gain: Tensor | None) -> Tensor:
         """What the last layer gives, (B, S * C, T, F), as packed spectra of the stems (B, S, C, T, F)."""
         x = given.reshape(given.shape[0], self.config.n_stems, -1, *given.shape[2:])
         if not self.config.mask:
-            return x
+            return x if gain is None else x / gain[:, None]
         if self.config.masks_add_up:
             x = add_up(x)
         # A limit stops the gradients of what is beyond it.
@@ -106,6 +111,11 @@ class DTTNet(nn.Module):
         if self.config.band_widths:
             return fold_bands(spectrum, self.config.band_widths, self.config.band_folds)
         return [split_subbands(spectrum, self.config.n_subbands)]
+
+
+def _gain(x: Tensor, rms: float) -> Tensor:
+    """What brings each packed spectrum (B, C, T, F) to this root mean square, (B, 1, 1, 1)."""
+    return rms / x.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=_LEAST_RMS)
 
 
 def _compress(x: Tensor, power: float) -> Tensor:

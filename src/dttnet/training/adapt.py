@@ -1,5 +1,5 @@
 """A model to start from, made to fit another network: some of its stems, more of the spectrum, more channels, another
-kind of dual path.
+kind of dual path, input of one level.
 
 Shapes: S stems of the network, C channels (real and imaginary ones), n bins or sub-bands that share a position.
 """
@@ -162,6 +162,22 @@ def exchange_path(start: Start, path: PathType, *, seed: int) -> Start:
     state |= {_DUAL_PATH + name: tensor for name, tensor in module.state_dict().items()}
     card = replace(start.card, hyperparameters=replace(config, rnn=path).to_dict())
     return Start(name=start.name, card=card, state=state)
+
+
+def level_input(start: Start, rms: float) -> Start:
+    """A start that hears every song at one level: as it was where the input has this root mean square.
+
+    Args:
+        start: A DTTNet.
+        rms: See `DTTNetConfig.input_rms`.
+
+    Raises:
+        UsageError: It is another architecture.
+    """
+    config = network_config(dict(start.card.hyperparameters))
+    if not isinstance(config, DTTNetConfig):
+        raise UsageError(f"{start.name}: only a DTTNet can have its input levelled, this is {config.architecture}")
+    return replace(start, card=replace(start.card, hyperparameters=replace(config, input_rms=rms).to_dict()))
 
 
 def _share_out(weight: torch.Tensor, n: int, generator: torch.Generator) -> torch.Tensor:

@@ -23,7 +23,7 @@ from dttnet.dataset import Dataset, Track, load_dataset
 from dttnet.errors import DeviceError, UsageError
 from dttnet.files import whole_file
 from dttnet.nn.build import build_network
-from dttnet.training.adapt import exchange_path, repeat_bins, repeat_channels, take_stems
+from dttnet.training.adapt import exchange_path, level_input, repeat_bins, repeat_channels, take_stems
 from dttnet.training.callbacks import Guard, LastCheckpoint, MovingAverage, Pictures, Report, Stopped
 from dttnet.training.curve import LOGS, draw_curve, folder_of_start
 from dttnet.training.data import Examples
@@ -218,6 +218,8 @@ def _adapt(start: Start, experiment: Experiment) -> Start:
         start = repeat_channels(start, config.growth, config.n_heads, seed=experiment.seed)
     if isinstance(config, DTTNetConfig) and config.rnn != start.card.hyperparameters.get("rnn", config.rnn):
         start = exchange_path(start, config.rnn, seed=experiment.seed)
+    if isinstance(config, DTTNetConfig) and config.input_rms and not start.card.hyperparameters.get("input_rms"):
+        start = level_input(start, config.input_rms)
     return start
 
 
