@@ -288,6 +288,20 @@ def test_a_silent_pair_of_channels_beside_a_sounding_one_stays_zero(four_stems: 
     np.testing.assert_array_equal(stems["vocals"][:2], through(four_stems, mix[:2])["vocals"])
 
 
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_song_on_one_side_is_heard_as_a_mono_one_and_stays_there(one_stem: Path, side: int) -> None:
+    mix = np.zeros((2, CORE), np.float32)
+    mix[side] = mixture(CORE, 1)
+    network = Recorder(one_stem)
+    stems = Separator([network], chunk_frames=FRAMES).separate(mix, 44100)
+    (seen,) = network.seen
+    np.testing.assert_array_equal(seen[:, :2], seen[:, 2:])
+    assert seen.any()
+    for samples in stems.values():
+        assert samples[side].any()
+        assert (samples[1 - side] == 0).all()
+
+
 @pytest.mark.parametrize("n_channels", [3, 4, 5, 6])
 def test_channels_are_processed_in_pairs(four_stems: Path, n_channels: int) -> None:
     mix = mixture(5000, n_channels)

@@ -582,10 +582,15 @@ class _Run:
             n_tracks = len(self._layout.tracks)
             core = self._separator.plan.core_of(group[0][0].n_frames)
             tracks = np.zeros((*audio.shape[:2], n_tracks, 2, core), np.float32)
-            sounding = np.abs(audio).max(axis=(2, 3)) >= _SILENCE
+            silent = np.abs(audio).max(axis=3) < _SILENCE  # (chunks, P, 2)
+            sounding = ~silent.all(axis=2)
             if sounding.any():
                 first = group[int(np.argmax(sounding.any(axis=1)))][0]
+                if silent.any():
+                    # What is on one side only is heard as mono is, which is what networks know.
+                    audio = np.where(silent[..., None], audio[:, :, ::-1], audio)
                 tracks[sounding] = self._separator._estimate_in_memory(audio[sounding], max(first.start, 0))
+                tracks.swapaxes(2, 3)[silent] = 0
             done += [(chunk, part) for (chunk, _), part in zip(group, tracks, strict=True)]
         return done
 
