@@ -453,6 +453,9 @@ def test_a_levelled_network_begins_as_what_it_was_at_that_level() -> None:
     with torch.no_grad():
         # The gain is one but for rounding.
         torch.testing.assert_close(after(x), before(x), atol=1e-5, rtol=1e-5)
+    for other in (0.0, 1.0):
+        with pytest.raises(UsageError, match=f"joint knows songs of the level 3.2, the configuration has {other}"):
+            level_input(levelled, other)
 
 
 def test_a_network_for_more_bins_treats_each_part_as_the_lowest() -> None:

@@ -172,11 +172,16 @@ def level_input(start: Start, rms: float) -> Start:
         rms: See `DTTNetConfig.input_rms`.
 
     Raises:
-        UsageError: It is another architecture.
+        UsageError: It is another architecture, or knows another level already.
     """
     config = network_config(dict(start.card.hyperparameters))
     if not isinstance(config, DTTNetConfig):
         raise UsageError(f"{start.name}: only a DTTNet can have its input levelled, this is {config.architecture}")
+    if config.input_rms:
+        raise UsageError(
+            f"{start.name} knows songs of the level {config.input_rms}, the configuration has {rms}: give "
+            f"network.input_rms={config.input_rms}"
+        )
     return replace(start, card=replace(start.card, hyperparameters=replace(config, input_rms=rms).to_dict()))
 
 

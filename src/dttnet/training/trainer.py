@@ -218,7 +218,7 @@ def _adapt(start: Start, experiment: Experiment) -> Start:
         start = repeat_channels(start, config.growth, config.n_heads, seed=experiment.seed)
     if isinstance(config, DTTNetConfig) and config.rnn != start.card.hyperparameters.get("rnn", config.rnn):
         start = exchange_path(start, config.rnn, seed=experiment.seed)
-    if isinstance(config, DTTNetConfig) and config.input_rms and not start.card.hyperparameters.get("input_rms"):
+    if isinstance(config, DTTNetConfig) and config.input_rms != start.card.hyperparameters.get("input_rms", 0.0):
         start = level_input(start, config.input_rms)
     return start
 
