@@ -311,6 +311,16 @@ def test_the_average_is_validated_saved_and_exported(
     assert torch.equal(exported.state["first.0.weight"], last[f"average.{name}"])
 
 
+def test_a_folder_that_is_only_validated_on_is_no_training_data(
+    tmp_path: Path, train: Callable[..., FitReport], songs: Path
+) -> None:
+    (tmp_path / "unseen").mkdir()
+    (tmp_path / "unseen" / "valid").symlink_to(songs / "valid")
+    train("run", "steps=1", roots=[songs, tmp_path / "unseen"])
+    card = read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt").card
+    assert card.training_data == f"{songs.name} (2 tracks, 0.0 h)"
+
+
 def test_a_released_model_separates_and_says_what_it_is(
     tmp_path: Path, train: Callable[..., FitReport], songs: Path
 ) -> None:

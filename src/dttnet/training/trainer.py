@@ -358,14 +358,16 @@ def _validation_loader(tracks: Sequence[Track], trainer: L.Trainer) -> DataLoade
 def _describe(datasets: Sequence[tuple[Dataset, float]], experiment: Experiment, start: Start | None) -> str:
     """What was trained on, in words, for the card."""
     parts = []
-    for dataset, weight in datasets:
+    # A folder of validation songs alone is not trained on.
+    trained_on = [(dataset, weight) for dataset, weight in datasets if _training_tracks(dataset) or dataset.loose]
+    for dataset, weight in trained_on:
         tracks = _training_tracks(dataset)
         hours = sum(track.duration_s for track in tracks) / 3600
         facts = [f"{len(tracks)} tracks, {hours:.1f} h"] if tracks else []
         for stem, clips in dataset.loose.items():
             loose_hours = sum(clip.duration_s for clip in clips) / 3600
             facts.append(f"{len(clips)} loose files of {stem}, {loose_hours:.1f} h")
-        share = f", weight {weight:g}" if len(datasets) > 1 else ""
+        share = f", weight {weight:g}" if len(trained_on) > 1 else ""
         parts.append(f"{dataset.root.resolve().name} ({'; '.join(facts)}{share})")
     text = "; ".join(parts)
     laid = experiment.data.clips
