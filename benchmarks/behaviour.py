@@ -1,6 +1,6 @@
 """What a model does with audio that is not a whole song: how far below the input each stem is.
 
-    python benchmarks/behaviour.py SONGS [--speech DIR] [--model NAME] [--split test]
+    python benchmarks/behaviour.py SONGS [--speech DIR] [--model NAME] [--split test] [--seconds 60]
 
 SONGS is a folder that `dttnet data check` reads. Of each track with all four stems the model gets the mixture without
 vocals (an instrumental), the vocals alone (a cappella), and each of the other stems alone; besides, speech, noise, a
@@ -36,11 +36,12 @@ def main() -> None:
     parser.add_argument("--speech", type=Path, help="folder with recordings of speech")
     parser.add_argument("--split", default="test")
     parser.add_argument("--model", default=store.DEFAULT_MODEL)
+    parser.add_argument("--seconds", type=float, default=np.inf, help="of each track, from its middle on; all")
     args = parser.parse_args()
     separator = Separator(args.model)
     print("| input | " + " | ".join(separator.stems) + " |")
     print("|---|" + "---:|" * len(separator.stems))
-    for name, inputs in inputs_of(args.songs, args.split, args.speech):
+    for name, inputs in inputs_of(args.songs, args.split, args.speech, args.seconds):
         energy = dict.fromkeys(("input", *separator.stems), 0.0)
         for audio, rate in inputs:
             energy["input"] += sum_of_squares(audio)
@@ -50,13 +51,13 @@ def main() -> None:
         print(f"| {name} | " + " | ".join(levels) + " |", flush=True)
 
 
-def inputs_of(songs: Path, split: str, speech: Path | None) -> Iterator[tuple[str, Iterator[Input]]]:
+def inputs_of(songs: Path, split: str, speech: Path | None, seconds: float) -> Iterator[tuple[str, Iterator[Input]]]:
     dataset = load_dataset(songs)
     tracks = [track for track in dataset.tracks if track.split == split and set(STEMS) <= set(track.stems)]
     parts = {"instrumental": [stem for stem in STEMS if stem != "vocals"], "vocals alone": ["vocals"]}
     parts |= {f"{stem} alone": [stem] for stem in STEMS if stem != "vocals"}
     for name, stems in parts.items():
-        yield name, ((sum_of(track, stems), track.sample_rate) for track in tracks)
+        yield name, ((sum_of(track, stems, seconds), track.sample_rate) for track in tracks)
     if speech is not None:
         files = sorted(path for path in speech.rglob("*") if path.suffix in (".wav", ".flac", ".ogg"))
         some = files[:: max(1, len(files) // _N_SPEECH)]
@@ -68,10 +69,12 @@ def inputs_of(songs: Path, split: str, speech: Path | None) -> Iterator[tuple[st
     yield "silence", iter([(np.zeros((2, 20 * _RATE), np.float32), _RATE)])
 
 
-def sum_of(track: Track, stems: list[str]) -> Float:
-    total = np.zeros((2, track.n_samples), np.float32)
+def sum_of(track: Track, stems: list[str], seconds: float) -> Float:
+    n_samples = int(min(seconds * track.sample_rate, track.n_samples))
+    start = min(track.n_samples // 2, track.n_samples - n_samples)
+    total = np.zeros((2, n_samples), np.float32)
     for stem in stems:
-        total += track.read(stem, 0, track.n_samples, sample_rate=track.sample_rate)
+        total += track.read(stem, start, n_samples, sample_rate=track.sample_rate)
     return total
 
 
