@@ -32,7 +32,9 @@ def main() -> None:
     parser.add_argument("--scores", type=Path, required=True)
     args = parser.parse_args()
     usdr = json.loads((args.scores / "summary.json").read_text(encoding="utf-8"))["methods"]["estimates"]["usdr"]
-    quality = "uSDR on the test song: " + ", ".join(f"{name} {value:.1f} dB" for name, value in usdr.items())
+    quality = "uSDR on the test song: " + ", ".join(
+        f"{name} {value:.1f} dB" for name, value in usdr.items() if value is not None
+    )
     folder = PACKAGE / "weights" / args.name
     hashes = {}
     for old in folder.glob("*.onnx"):
