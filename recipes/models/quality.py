@@ -136,6 +136,9 @@ def draw_cost(models: list[str], summaries: dict[str, Summary], path: Path) -> N
         panel.axhline(value, color=f"C{number}", linestyle=":", linewidth=1)
         panel.plot([], [], "o", color=f"C{number}", label=stem)
     panel.set(xscale="log", xlabel="GMAC per second of audio, all stems of the model", ylabel="uSDR, dB")
+    ticks = [1, 2, 5, 10, 20, 50]
+    panel.set_xticks(ticks, [str(tick) for tick in ticks])
+    panel.set_xticks([], minor=True)
     panel.set_title(f"{first.tracks[0].track}" if len(first.tracks) == 1 else f"{len(first.tracks)} songs")
     panel.grid(alpha=0.3)
     panel.legend(title="dotted: ideal ratio mask", fontsize=8)

@@ -193,7 +193,7 @@ def draw(reports: Sequence[Report], stem: str, path: Path) -> None:
         raise MissingExtraError("A picture", "plots") from error
     names = list(reports[0].sets)
     classes = list(dict.fromkeys(leak.class_name for leak in reports[0].leaks))
-    figure = Figure(figsize=(10, 6), layout="constrained")
+    figure = Figure(figsize=(10, 7), layout="constrained")
     above, below = figure.subplots(2, 1)
     width = 0.8 / len(reports)
     for number, one in enumerate(reports):
@@ -208,6 +208,8 @@ def draw(reports: Sequence[Report], stem: str, path: Path) -> None:
     labels = [f"{name}\n(its own)" if name in owned else name for name in classes]
     below.set(xticks=range(len(classes)), xticklabels=labels, ylabel="dB of the clips' energy")
     below.set_title(f"What clips change in {stem}, inside them (its own: what is wrong with them)")
+    for panel in (above, below):
+        panel.tick_params("x", labelrotation=25)
     above.legend()
     figure.savefig(path, dpi=110)
 

@@ -388,9 +388,10 @@ def draw_sheet(songs: Sequence[tuple[str, Mapping[str, Float]]], path: Path, *, 
             parts[MIXTURE] = np.sum(given, axis=0, dtype=np.float32)
         for row, part in enumerate(rows):
             panel = panels[row, column]
-            panel.set_yticks([])
-            if part in parts:
-                _draw_spectrogram(panel, parts[part], duration_s)
+            if part not in parts:
+                panel.set_axis_off()
+                continue
+            _draw_spectrogram(panel, parts[part], duration_s)
             panel.set_title(f"{name}: {part}" if row == 0 else part, fontsize=9)
     figure.savefig(path, dpi=70)
 
