@@ -210,7 +210,7 @@ def draw(reports: Sequence[Report], stem: str, path: Path) -> None:
     below.set_title(f"What clips change in {stem}, inside them (its own: what is wrong with them)")
     for panel in (above, below):
         panel.tick_params("x", labelrotation=25)
-    above.legend()
+    figure.legend(loc="outside right upper")
     figure.savefig(path, dpi=110)
 
 
