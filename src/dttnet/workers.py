@@ -36,12 +36,19 @@ def worker_pool(n_workers: int) -> Iterator[ProcessPoolExecutor]:
 def _join(parent: Connection) -> None:
     """Begin the life of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes; the parent ends this one
+    # When one worker has ended, the pool ends the others, whatever they are doing.
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=_leave, daemon=True).start())
 
     def follow() -> None:
         try:
             parent.recv()
         except (EOFError, OSError):
-            with UNBROKEN:
-                os._exit(1)
+            _leave()
 
     threading.Thread(target=follow, daemon=True).start()
+
+
+def _leave() -> None:
+    """End this process, not before what is unbroken is done: never in the thread that does it."""
+    with UNBROKEN:
+        os._exit(1)
