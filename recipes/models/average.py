@@ -3,9 +3,9 @@
     python recipes/models/average.py CHECKPOINT_OR_MODEL... CHECKPOINT -o MEAN.ckpt
 
 For trainings that went on from each other: their weights lie close enough together for the mean to be a network, whose
-errors are smaller than theirs (Wortsman et al., "Model soups", arXiv 2203.05482), or which learned something and
-forgotten little (Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv 2109.01903). Everything else is that
-of the last. Of a model of more stems, such as one of the package, those of the last are taken.
+errors are smaller than theirs (Wortsman et al., "Model soups", arXiv 2203.05482), or which has learned something new
+and forgotten little of the old (Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv 2109.01903).
+Everything else is that of the last. Of a model of more stems, such as one of the package, those of the last are taken.
 """
 
 from __future__ import annotations

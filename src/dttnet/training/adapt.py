@@ -150,9 +150,7 @@ def exchange_path(start: Start, path: PathType, *, seed: int) -> Start:
     Raises:
         UsageError: It is another architecture.
     """
-    config = network_config(dict(start.card.hyperparameters))
-    if not isinstance(config, DTTNetConfig):
-        raise UsageError(f"{start.name}: only a DTTNet can start with another dual path, this is {config.architecture}")
+    config = _config_of_dttnet(start, "start with another dual path")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = DualPath(config.latent_channels, n_layers=config.n_dual_path_layers, n_heads=config.n_heads, path=path)
@@ -174,15 +172,20 @@ def level_input(start: Start, rms: float) -> Start:
     Raises:
         UsageError: It is another architecture, or knows another level already.
     """
-    config = network_config(dict(start.card.hyperparameters))
-    if not isinstance(config, DTTNetConfig):
-        raise UsageError(f"{start.name}: only a DTTNet can have its input levelled, this is {config.architecture}")
+    config = _config_of_dttnet(start, "have its input levelled")
     if config.input_rms:
         raise UsageError(
             f"{start.name} knows songs of the level {config.input_rms}, the configuration has {rms}: give "
             f"network.input_rms={config.input_rms}"
         )
     return replace(start, card=replace(start.card, hyperparameters=replace(config, input_rms=rms).to_dict()))
+
+
+def _config_of_dttnet(start: Start, can: str) -> DTTNetConfig:
+    config = network_config(dict(start.card.hyperparameters))
+    if not isinstance(config, DTTNetConfig):
+        raise UsageError(f"{start.name}: only a DTTNet can {can}, this is {config.architecture}")
+    return config
 
 
 def _share_out(weight: torch.Tensor, n: int, generator: torch.Generator) -> torch.Tensor:

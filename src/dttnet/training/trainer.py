@@ -214,11 +214,14 @@ def _adapt(start: Start, experiment: Experiment) -> Start:
     if n_bins > start.card.transform.n_bins:
         start = repeat_bins(start, n_bins)
     config = experiment.network_config
-    if isinstance(config, DTTNetConfig) and config.growth > start.card.hyperparameters.get("growth", config.growth):
+    if not isinstance(config, DTTNetConfig):
+        return start
+    known = start.card.hyperparameters
+    if config.growth > known.get("growth", config.growth):
         start = repeat_channels(start, config.growth, config.n_heads, seed=experiment.seed)
-    if isinstance(config, DTTNetConfig) and config.rnn != start.card.hyperparameters.get("rnn", config.rnn):
+    if config.rnn != known.get("rnn", config.rnn):
         start = exchange_path(start, config.rnn, seed=experiment.seed)
-    if isinstance(config, DTTNetConfig) and config.input_rms != start.card.hyperparameters.get("input_rms", 0.0):
+    if config.input_rms != known.get("input_rms", 0.0):
         start = level_input(start, config.input_rms)
     return start
 
@@ -359,9 +362,9 @@ def _describe(datasets: Sequence[tuple[Dataset, float]], experiment: Experiment,
     """What was trained on, in words, for the card."""
     parts = []
     # A folder of validation songs alone is not trained on.
-    trained_on = [(dataset, weight) for dataset, weight in datasets if _training_tracks(dataset) or dataset.loose]
-    for dataset, weight in trained_on:
-        tracks = _training_tracks(dataset)
+    with_tracks = [(dataset, weight, _training_tracks(dataset)) for dataset, weight in datasets]
+    trained_on = [one for one in with_tracks if one[2] or one[0].loose]
+    for dataset, weight, tracks in trained_on:
         hours = sum(track.duration_s for track in tracks) / 3600
         facts = [f"{len(tracks)} tracks, {hours:.1f} h"] if tracks else []
         for stem, clips in dataset.loose.items():
