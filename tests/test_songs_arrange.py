@@ -58,6 +58,15 @@ def render(library: Library, seed: int = 3, *, without: tuple[str, ...] = ("albu
     return render_song(studio, np.random.default_rng(seed))
 
 
+@pytest.mark.parametrize("without", [(), ("structure",)])
+def test_a_song_is_in_one_of_the_styles_that_are_asked_for(library: Library, without: tuple[str, ...]) -> None:
+    studio = Studio(library, Fonts(library), Features.without(("fonts", "production", *without)))
+    takes = [render_song(studio, np.random.default_rng(seed), styles=("techno", "house")) for seed in range(12)]
+    assert {take.song.style for take in takes} == {"techno", "house"}
+    assert not any(take.is_album for take in takes)
+    assert any(render_song(studio, np.random.default_rng(seed)).is_album for seed in range(12))
+
+
 PLAIN = ("playing", "production", "structure", "singing", "album")
 
 

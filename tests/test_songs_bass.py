@@ -13,7 +13,7 @@ import soundfile
 
 from conftest import write_sources
 from dttnet.songs import bass
-from dttnet.songs.bass import render_bass
+from dttnet.songs.bass import _gated, render_bass
 from dttnet.songs.fonts import Fonts
 from dttnet.songs.library import Library
 from dttnet.songs.parts import Line
@@ -143,3 +143,11 @@ def test_a_deepened_bass_gets_its_fundamental_and_little_else():
     assert spectrum[np.abs(bins - hz) < 5].sum() > 0.9 * spectrum.sum()
     # 8 dB below what is there at least.
     assert added.std() > 0.39 * x.std()
+
+
+def test_gated_lines_have_the_notes_they_had_but_shorter():
+    line = Line(tuple(Note(0.5 * at, 0.2 + 0.1 * at, 36, 0.8) for at in range(4)))
+    for seed in range(20):
+        gated = _gated(line, np.random.default_rng(seed))
+        assert [replace(note, length_s=0) for note in gated.notes] == [replace(note, length_s=0) for note in line.notes]
+        assert all(0 < short.length_s <= note.length_s for short, note in zip(gated.notes, line.notes, strict=True))

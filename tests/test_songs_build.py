@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -56,10 +57,10 @@ def sources(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def players(monkeypatch: pytest.MonkeyPatch) -> None:
-    def render(_: Studio, rng: np.random.Generator) -> Take:
+    def render(_: Studio, rng: np.random.Generator, *, styles: tuple[str, ...] = ()) -> Take:
         stems = {stem: rng.uniform(-0.2, 0.2, (2, 1000)).astype(np.float32) for stem in STEMS}
         used = {"vocals": {"voice": 3.0}, "drums": {}, "bass": {"bass": 1.0}, "other": {"guitar": 1.0, "voice": 3.0}}
-        return Take(SONG, stems, used)
+        return Take(replace(SONG, style=styles[0]) if styles else SONG, stems, used)
 
     monkeypatch.setattr(builder, "render_song", render)
     builder._studio.cache_clear()
@@ -260,6 +261,19 @@ def test_the_command_refuses_features_that_there_are_not(sources: Path, tmp_path
     assert result.exit_code == 2
     assert "fun is no feature of songs" in result.output
     assert not (tmp_path / "out").exists()
+
+
+def test_the_command_makes_songs_in_some_styles(sources: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = run(sources, out, "--songs", 1, "--without", "fonts", "--styles", "techno,house")
+    assert result.exit_code == 0, result.output
+    assert json.loads((out / "train/00000/song.json").read_text())["style"] == "techno"
+    result = run(sources, out, "--songs", 2, "--without", "fonts", "--styles", "techno")
+    assert result.exit_code == 2
+    assert "was made with other styles" in result.output
+    result = run(sources, tmp_path / "new", "--songs", 1, "--without", "fonts", "--styles", "polka")
+    assert result.exit_code == 2
+    assert "polka is no style of songs; there are rock" in result.output
 
 
 def test_an_interrupted_command_keeps_whole_songs_and_goes_on(

@@ -39,11 +39,22 @@ def test_tones_are_silent_before_and_after(tone):
 
 @pytest.mark.parametrize("tone", BASSES)
 def test_basses_have_their_fundamental(tone):
-    x = play_bass([Note(0, 1, 40, 0.9)], np.random.default_rng(0), 1.2, tone=tone)
+    x = play_bass([Note(0, 1, 40, 0.9)], np.random.default_rng(0), 1.2, tone=tone, is_steady=True)
     assert x.shape == (1, round(1.2 * RATE))
     assert share_at_harmonics(x[0], 40) > 0.9
     assert np.abs(x).max() < 3
     assert abs(x.mean()) < 0.005
+
+
+def test_some_basses_die_away_at_once_but_for_those_that_shall_not():
+    def share_at_the_end(seed, *, is_steady):
+        x = play_bass([Note(0, 1, 40, 0.9)], np.random.default_rng(seed), 1.2, tone="sub", is_steady=is_steady)[0]
+        return np.std(x[RATE // 2 : RATE * 9 // 10]) / np.std(x[RATE // 50 : RATE // 5])
+
+    # Between the two spans plucked notes fall by more than a time constant of 0.4 s at most, others have 0.6 s.
+    plucked = [share_at_the_end(seed, is_steady=False) < 0.3 for seed in range(40)]
+    assert 5 < sum(plucked) < 25
+    assert not any(share_at_the_end(seed, is_steady=True) < 0.3 for seed in range(40))
 
 
 @pytest.mark.parametrize("tone", LINES)

@@ -88,6 +88,12 @@ def check(
     default=None,
     help="What songs shall not have, separated by commas: playing, fonts, production, structure, singing, album.",
 )
+@click.option(
+    "--styles",
+    callback=split_names,
+    default=None,
+    help="Songs in these alone, separated by commas (techno,house), and no excerpts of the album.",
+)
 @soundfonts_option
 @workers_option
 @with_exit_codes
@@ -99,6 +105,7 @@ def build_open(
     n_valid: int,
     seed: int,
     without: tuple[str, ...] | None,
+    styles: tuple[str, ...] | None,
     soundfonts: tuple[Path, ...],
     workers: int | None,
 ) -> None:
@@ -106,7 +113,7 @@ def build_open(
 
     SOURCES is a folder of notes, hits and voices whose licences are known (docs/open_songs.md). OUT gets a folder for
     each song, in the layout that all commands read; the same command goes on with a folder that was stopped, and
-    --songs may grow. Song i depends on the seed, i, the sources and --without alone.
+    --songs may grow. Song i depends on the seed, i, the sources, --without and --styles alone.
 
     Exit code: 0 done; 1 a source cannot be read or a song not be written; 2 wrong usage; 3 a package is missing.
     """
@@ -129,6 +136,7 @@ def build_open(
         n_valid=n_valid,
         seed=seed,
         features=Features.without(without or ()),
+        styles=styles or (),
         soundfonts=soundfonts,
     )
     missing = Library(sources, soundfonts=soundfonts).missing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from dttnet.dataset import STEMS
 from dttnet.songs.bass import render_bass
-from dttnet.songs.compose import compose
+from dttnet.songs.compose import compose, draw_style
 from dttnet.songs.drums import render_drums
 from dttnet.songs.library import Source
 from dttnet.songs.loose import render_loose
@@ -20,6 +20,7 @@ from dttnet.songs.production import balance, fit, mix, produce, record
 from dttnet.songs.score import TAIL_S, Section, Song
 from dttnet.songs.signals import Float, fade, highpass, seconds, silence, stereo
 from dttnet.songs.studio import Studio
+from dttnet.songs.styles import STYLES
 from dttnet.songs.vocals import render_vocals
 
 _PLAYERS = {"drums": render_drums, "bass": render_bass, "other": render_other, "vocals": render_vocals}
@@ -47,22 +48,27 @@ class Take:
     is_album: bool = False
 
 
-def render_song(studio: Studio, rng: np.random.Generator) -> Take:
-    """A song of a minute or so. It depends on the studio's sources and features and on the generator alone.
+def render_song(studio: Studio, rng: np.random.Generator, *, styles: Collection[str] = ()) -> Take:
+    """A song of a minute or so. It depends on the studio's sources and features, the styles and the generator alone.
+
+    Args:
+        studio: What to play with.
+        rng: Draws everything.
+        styles: The song is in one of these, and no excerpt of the album; without any, in one of all, or an excerpt.
 
     Raises:
         AudioError: A file of a source is gone or damaged.
     """
     composer, player, producer, engineer, lottery = rng.spawn(5)
-    song = compose(composer)
-    places = _album_places(studio)
+    song = compose(composer, style=draw_style(composer, styles or STYLES))
+    places = [] if styles else _album_places(studio)
     is_album = bool(places) and lottery.random() < _ALBUM_SHARE
     if is_album:
         # It has been mixed already.
         stems, used = _play_album(song, studio, places, player)
         stems = fit(stems)
         return Take(song, record(stems, engineer) if studio.features.production else stems, used, is_album=True)
-    raw, used = _play(song, studio, player)
+    raw, used = _play(song, studio, player, styles or STYLES)
     if not studio.features.production:
         return Take(song, balance(raw, engineer), used)
     produced = {stem: produce(stem, raw[stem], song, own) for stem, own in zip(STEMS, producer.spawn(4), strict=True)}
@@ -71,14 +77,14 @@ def render_song(studio: Studio, rng: np.random.Generator) -> Take:
 
 
 def _play(
-    song: Song, studio: Studio, rng: np.random.Generator
+    song: Song, studio: Studio, rng: np.random.Generator, styles: Collection[str]
 ) -> tuple[dict[str, Float], dict[str, Mapping[str, float]]]:
     """The four stems as they are played, and what each was made of."""
     stems: dict[str, Float] = {}
     used: dict[str, Mapping[str, float]] = {}
     # A generator of its own for each, so that a change to one player leaves the others' stems as they were.
     for stem, own in zip(STEMS, rng.spawn(4), strict=True):
-        plan = song if studio.features.structure else _unrelated(song, own)
+        plan = song if studio.features.structure else _unrelated(song, own, styles)
         studio.library.used.clear()
         play = _PLAYERS[stem] if studio.features.playing else functools.partial(render_loose, stem)
         stems[stem] = _cut(play(plan, studio, own), song)
@@ -86,9 +92,9 @@ def _play(
     return stems, used
 
 
-def _unrelated(song: Song, rng: np.random.Generator) -> Song:
+def _unrelated(song: Song, rng: np.random.Generator, styles: Collection[str]) -> Song:
     """Another song of the same length, in which everybody plays all the time."""
-    other = compose(rng, duration_s=song.duration_s)
+    other = compose(rng, style=draw_style(rng, styles), duration_s=song.duration_s)
     everything = Section("verse", 0, other.n_bars, float(rng.uniform(0.3, 1.0)), frozenset(STEMS))
     return replace(other, sections=(everything,))
 

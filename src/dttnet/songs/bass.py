@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from dttnet.songs.amplifiers import amplify_bass
-from dttnet.songs.draws import choose
+from dttnet.songs.draws import choose, log_uniform
 from dttnet.songs.effects import Band, chorus, compress, equalise, place
 from dttnet.songs.fonts import Part, sounding_s
 from dttnet.songs.library import SYNTHESISED
@@ -66,6 +67,9 @@ _DARK = {"reggae", "soul", "gospel", "jazz", "ballad"}
 _DEEPENED_SHARE = 0.45
 """Of basses that get a sine below: what a bass has under 60 Hz is otherwise too little, and taken for the drums'."""
 
+_GATED_SHARE = 0.35
+"""Of synthesisers' lines whose notes are cut short."""
+
 Player = Callable[[Line, np.random.Generator, float], Float]
 
 
@@ -79,6 +83,8 @@ def render_bass(song: Song, studio: Studio, rng: np.random.Generator) -> Float:
     main = choose(writer, style.bass)
     family = _draw_family(song, main, writer)
     line = write_bass(song, writer, figures=_draw_figures(song, main, style.bass, writer), low=_lowest(family, writer))
+    if family in _TONES and player.random() < _GATED_SHARE:
+        line = _gated(line, player)
     x = mono(_draw_player(family, line, studio, player)(line, player, duration_s))
     if studio.features.production:
         if family not in _TONES:
@@ -109,6 +115,14 @@ def _draw_family(song: Song, figure: str, rng: np.random.Generator) -> str:
     if figure == "synth" and rng.random() < 0.8:
         return choose(rng, {"synth": 6, "sub": 1.5, "reese": 1})
     return choose(rng, _FAMILIES.get(song.style, _ELECTRIC))
+
+
+def _gated(line: Line, rng: np.random.Generator) -> Line:
+    """With all notes shortened to one share of their length, or to one length, as sequencers do."""
+    share, longest_s = rng.uniform(0.25, 0.85), log_uniform(rng, 0.08, 0.5)
+    if rng.random() < 0.5:
+        return replace(line, notes=tuple(replace(note, length_s=share * note.length_s) for note in line.notes))
+    return replace(line, notes=tuple(replace(note, length_s=min(longest_s, note.length_s)) for note in line.notes))
 
 
 def _lowest(family: str, rng: np.random.Generator) -> int:
@@ -205,7 +219,7 @@ def _produce(x: Float, song: Song, family: str, rng: np.random.Generator) -> Flo
 
 def _deepened(x: Float, line: Line, rng: np.random.Generator) -> Float:
     """With the fundamental of its notes made louder, as engineers do by synthesis where a pickup heard little of it."""
-    sine = play_bass(line.notes, rng, x.shape[1] / RATE, tone="sub")
+    sine = play_bass(line.notes, rng, x.shape[1] / RATE, tone="sub", is_steady=True)
     level = 10 ** (rng.uniform(-8, 8) / 20) * float(np.std(x)) / max(float(np.std(sine)), 1e-6)
     return x + sine * np.float32(level)
 

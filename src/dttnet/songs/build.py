@@ -31,9 +31,10 @@ from dttnet.songs.fonts import Fonts, load_player
 from dttnet.songs.library import SYNTHESISED, USES, Library, Source, read_catalogue
 from dttnet.songs.signals import RATE
 from dttnet.songs.studio import Features, Studio
+from dttnet.songs.styles import STYLES
 from dttnet.workers import UNBROKEN, worker_pool
 
-VERSION = 4
+VERSION = 5
 """Of the songs: one more whenever the same seed gives other songs."""
 
 BUILD = "build.json"
@@ -79,8 +80,9 @@ class Plan:
         out: Where the songs go.
         n_songs: How many there shall be in the training split, those that are there included.
         n_valid: The same, of the validation split.
-        seed: Song i of a split depends on it, i, the features and the sources alone.
+        seed: Song i of a split depends on it, i, the features, the styles and the sources alone.
         features: What songs have.
+        styles: What songs are in; none are all.
         soundfonts: Files; none are those installed in the system.
     """
 
@@ -90,6 +92,7 @@ class Plan:
     n_valid: int = 0
     seed: int = 0
     features: Features = field(default_factory=Features)
+    styles: tuple[str, ...] = ()
     soundfonts: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
@@ -97,6 +100,9 @@ class Plan:
             raise UsageError(f"{self.n_songs} songs and {self.n_valid} to validate with: ask for at least one")
         if self.seed < 0:
             raise UsageError(f"the seed is {self.seed}: give 0 or more")
+        unknown = [style for style in self.styles if style not in STYLES]
+        if unknown:
+            raise UsageError(f"{', '.join(unknown)} is no style of songs; there are {', '.join(STYLES)}")
 
     def jobs(self) -> list[Job]:
         """The songs that are not there yet."""
@@ -187,7 +193,7 @@ def make_song(plan: Plan, job: Job, studio: Studio) -> float:
     """
     seed = np.random.SeedSequence([plan.seed, _SPLITS.index(job.split), job.number])
     try:
-        take = render_song(studio, np.random.default_rng(seed))
+        take = render_song(studio, np.random.default_rng(seed), styles=plan.styles)
     except Exception as error:  # whatever it is: raised again, with what makes the same song again
         error.add_note(f"while making {job.split}/{job.name} with seed {plan.seed}")
         raise
@@ -238,6 +244,7 @@ def _claim(plan: Plan, fingerprints: Mapping[str, Any]) -> None:
         "version": VERSION,
         "seed": plan.seed,
         "features": asdict(plan.features),
+        "styles": sorted(plan.styles),
         "sources": dict(fingerprints),
     }
     path = plan.out / BUILD
@@ -251,7 +258,7 @@ def _claim(plan: Plan, fingerprints: Mapping[str, Any]) -> None:
         except ValueError as error:
             raise UsageError(f"{path} is damaged ({error}): choose another folder") from error
         made_of = there.get("sources", {})
-        different = [name for name in ("version", "seed", "features") if there.get(name) != wanted[name]]
+        different = [name for name in ("version", "seed", "features", "styles") if there.get(name) != wanted[name]]
         # A folder may get a validation split later, or go on without one.
         different += ["sources"] * any(made_of.get(split, of) != of for split, of in fingerprints.items())
         wanted["sources"] = {**made_of, **fingerprints}

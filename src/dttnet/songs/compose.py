@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import cast
 
 import numpy as np
@@ -63,6 +63,11 @@ _BREAKS = {  # who plays in a break
 }
 
 
+def draw_style(rng: np.random.Generator, among: Collection[str] = STYLES) -> str:
+    """One of the styles, as often as its share says."""
+    return choose(rng, {name: style.share for name, style in STYLES.items() if name in among})
+
+
 def compose(rng: np.random.Generator, *, style: str | None = None, duration_s: float | None = None) -> Song:
     """Draw the plan of a song.
 
@@ -71,7 +76,7 @@ def compose(rng: np.random.Generator, *, style: str | None = None, duration_s: f
         style: A name in `STYLES`.
         duration_s: To the nearest bar, at least two.
     """
-    name = style or choose(rng, {name: style.share for name, style in STYLES.items()})
+    name = style or draw_style(rng)
     manner = STYLES[name]
     beat_s = 60 / rng.uniform(*manner.bpm)
     metre = choose(rng, manner.metres)

@@ -31,6 +31,10 @@ BASSES = ("saw", "square", "pulse", "sub", "808", "reese", "fm", "acid")
 """What `play_bass` knows."""
 
 _LONGEST_S = 10.0
+_PLUCKED_SHARE = 0.35
+"""Of synthesised basses whose notes die away at once, as kicks do."""
+_SNAPPED_SHARE = 0.2
+"""Of synthesised basses whose notes begin higher than they go on: with a click."""
 _SUSTAINED = frozenset({"saw", "square", "pulse", "supersaw", "organ"})
 
 
@@ -130,18 +134,34 @@ def play_line(notes: Sequence[Note], rng: np.random.Generator, duration_s: float
     return highpass((x * contour.level)[None], 60)
 
 
-def play_bass(notes: Sequence[Note], rng: np.random.Generator, duration_s: float, *, tone: str) -> Float:
-    """(1, N): a bass of one voice, one of the `BASSES`."""
+def play_bass(
+    notes: Sequence[Note], rng: np.random.Generator, duration_s: float, *, tone: str, is_steady: bool = False
+) -> Float:
+    """(1, N): a bass of one voice, one of the `BASSES`.
+
+    Args:
+        notes: Where they overlap, the later one counts.
+        rng: Draws the settings of the instrument.
+        duration_s: N in seconds.
+        tone: What sounds.
+        is_steady: Notes neither die away at once nor begin with a click; otherwise those of some do.
+    """
     if not notes:
         return np.zeros((1, seconds(duration_s)), np.float32)
     is_sine = tone in ("sub", "808")
     glide_s = rng.uniform(0.01, 0.07) if tone in ("808", "acid") or rng.random() < 0.2 else 0.0
-    decay_s = rng.uniform(0.4, 1.6) if tone == "808" else rng.uniform(0.6, 6.0)
+    is_plucked = tone != "808" and not is_steady and rng.random() < _PLUCKED_SHARE
+    if is_plucked:
+        decay_s = log_uniform(rng, 0.07, 0.4)
+    else:
+        decay_s = rng.uniform(0.4, 1.6) if tone == "808" else rng.uniform(0.6, 6.0)
     contour = _Contour.of(notes, duration_s, glide_s=glide_s, decay_s=decay_s, release_s=0.03)
     hz = contour.hz
     if tone == "808":
         # The drum's membrane starts high.
         hz = hz * (1 + rng.uniform(0.5, 3.0) * np.exp(-contour.since / rng.uniform(0.008, 0.03)))
+    elif not is_steady and rng.random() < _SNAPPED_SHARE:
+        hz = hz * (1 + log_uniform(rng, 0.1, 1.5) * np.exp(-contour.since / rng.uniform(0.003, 0.015)))
     step = hz / RATE
     phase = np.cumsum(step)
     if is_sine:
