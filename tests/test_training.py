@@ -490,11 +490,13 @@ def test_a_network_for_more_bins_treats_each_part_as_the_lowest() -> None:
 
 
 @pytest.mark.parametrize(
-    "bands", [{"n_subbands": 2}, {"band_widths": (16, 48), "band_folds": (1, 3)}], ids=["sub-bands", "bands"]
+    "options",
+    [{"n_subbands": 2}, {"band_widths": (16, 48), "band_folds": (1, 3)}, {"rnn": "attention"}],
+    ids=["sub-bands", "bands", "attention"],
 )
-def test_a_network_of_more_channels_begins_as_the_one_it_is_made_of(bands: dict[str, Any]) -> None:
+def test_a_network_of_more_channels_begins_as_the_one_it_is_made_of(options: dict[str, Any]) -> None:
     config = DTTNetConfig(
-        n_bins=64, n_stems=4, growth=4, n_scales=2, n_dual_path_layers=1, n_heads=2, spectrum_skip=True, **bands
+        n_bins=64, n_stems=4, growth=4, n_scales=2, n_dual_path_layers=1, n_heads=2, spectrum_skip=True, **options
     )
     start = joint_start(config)
     # Channels that are normalised in different ways, as after training.
