@@ -51,7 +51,7 @@ def test_some_basses_die_away_at_once_but_for_those_that_shall_not():
         x = play_bass([Note(0, 1, 40, 0.9)], np.random.default_rng(seed), 1.2, tone="sub", is_steady=is_steady)[0]
         return np.std(x[RATE // 2 : RATE * 9 // 10]) / np.std(x[RATE // 50 : RATE // 5])
 
-    # Between the two spans plucked notes fall by more than a time constant of 0.4 s at most, others have 0.6 s.
+    # Some 0.58 s lie between: of plucked notes exp(-0.58 / 0.4) is left at most, of others exp(-0.58 / 0.6) at least.
     plucked = [share_at_the_end(seed, is_steady=False) < 0.3 for seed in range(40)]
     assert 5 < sum(plucked) < 25
     assert not any(share_at_the_end(seed, is_steady=True) < 0.3 for seed in range(40))

@@ -59,7 +59,7 @@ def draw_spectrogram(panel: Any, file: Path) -> None:
     panel.imshow(
         level_db, origin="lower", aspect="auto", vmin=highest - 70, vmax=highest, cmap="magma",
         extent=(0, len(x) / rate, octaves[0], octaves[-1]),
-    )  # fmt: skip
+    )  # fmt: skip  # many settings, few lines
     panel.set_xlim(0, LONGEST)
     panel.set_facecolor("black")
 

@@ -1342,7 +1342,7 @@ ROLES: dict[str, tuple[tuple[int, ...], int, int]] = {
     "riff": ((
         26, 27, 28, 29, 30, 7, 16, 18, 80, 81, 84, 87, 61, 62, 66, 0
     ), 45, 72),
-}  # fmt: skip
+}  # fmt: skip  # a table
 
 
 def other_font(sources: Sources, rng: Generator) -> Audio:

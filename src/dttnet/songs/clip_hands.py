@@ -174,7 +174,7 @@ def play_claps(studio: Studio, variant: str, rng: np.random.Generator) -> tuple[
     n_people = {
         "one": 1, "pair": 2, "group": int(rng.integers(4, 13)), "machine": 1, "flamenco": int(rng.integers(1, 4)),
         "snaps": int(rng.integers(1, 5)), "stadium": int(rng.integers(20, 60)),
-    }[variant]  # fmt: skip
+    }[variant]  # fmt: skip  # a table
     if variant == "machine":
         people = [_machine(studio, rng)]
     else:

@@ -168,13 +168,13 @@ def finish(x: Float, rng: np.random.Generator, *, wet: float) -> Float | None:
         x = delay(
             x, time_s=rng.uniform(0.09, 0.55), feedback=rng.uniform(0.1, 0.55), wet=rng.uniform(0.1, 0.45),
             ping_pong=bool(rng.random() < 0.4), hz=rng.uniform(1500, 7000),
-        )  # fmt: skip
+        )  # fmt: skip  # many settings, few lines
     if is_wet:
         kind: RoomKind = ("room", "hall", "plate", "plate", "spring")[int(rng.integers(5))]
         x = reverb(
             x, rng, decay_s=log_uniform(rng, 0.3, 4), wet=rng.uniform(0.05, 0.5),
             pre_s=rng.uniform(0, 0.05), kind=kind,
-        )  # fmt: skip
+        )  # fmt: skip  # many settings, few lines
     if rng.random() < 0.08:  # from a compressed file
         x = lossy(x, format="mp3", level=rng.uniform(0.3, 1.0))
     x = _sounding(stereo(x))[:, : seconds(LONGEST_S)]

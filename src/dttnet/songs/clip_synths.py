@@ -134,7 +134,7 @@ def draw_siren(variant: str, n_samples: int, rng: np.random.Generator) -> tuple[
         hz = hz * 2 ** np.linspace(0, rng.uniform(-1.5, 1.0), n_samples)
     return np.clip(hz, 40, 6000), {
         "low_hz": round(low_hz, 1), "high_hz": round(high_hz, 1), "period_s": round(period_s, 3)
-    }  # fmt: skip
+    }  # fmt: skip  # many settings, few lines
 
 
 def _pass_by(hz: Double, rng: np.random.Generator) -> tuple[Double, Double]:

@@ -119,23 +119,23 @@ _ROLE_KINDS: dict[str, dict[str, float]] = {
         "synth pluck": 3, "piano": 2, "mallets": 1.5, "electric": 2, "synth lead": 1.5, "clavinet": 0.7,
         "pizzicato": 0.6, "electric piano": 1, "acoustic": 0.6,
     },
-}  # fmt: skip
+}  # fmt: skip  # a table
 
 _SYNTHS = ("synth lead", "synth pad", "synth pluck", "synth stab", "theremin")
 _HEAVY: Mapping[str, float] = dict.fromkeys(_SYNTHS, 0.15) | {
     "piano": 0.2, "electric piano": 0.1, "brass": 0.1, "saxophone": 0.1, "trumpet": 0.1, "acoustic": 0.3,
     "mallets": 0.2, "winds": 0.1, "fiddle": 0.2, "harmonica": 0.2, "distorted": 1.5,
-}  # fmt: skip
+}  # fmt: skip  # a table
 _ROOTS: Mapping[str, float] = dict.fromkeys(_SYNTHS, 0.05) | {
     "acoustic": 2, "fiddle": 3, "banjo": 2.5, "harmonica": 2, "distorted": 0.2, "brass": 0.15, "clavinet": 0.1,
-}  # fmt: skip
+}  # fmt: skip  # a table
 _BLACK: Mapping[str, float] = dict.fromkeys(_SYNTHS, 0.15) | {
     "electric piano": 2, "organ": 1.5, "saxophone": 2, "trumpet": 2, "distorted": 0.1, "clavinet": 2, "acoustic": 0.4,
-}  # fmt: skip
+}  # fmt: skip  # a table
 _ELECTRONIC: Mapping[str, float] = dict.fromkeys(_SYNTHS, 5.0) | {
     "electric": 0.15, "acoustic": 0.2, "distorted": 0.05, "brass": 0.3, "fiddle": 0.2, "harmonica": 0.1, "banjo": 0.1,
     "trumpet": 0.4, "saxophone": 0.4,
-}  # fmt: skip
+}  # fmt: skip  # a table
 _LEANINGS: dict[str, Mapping[str, float]] = (
     dict.fromkeys(("hard rock", "punk", "metal"), _HEAVY)
     | dict.fromkeys(("country", "folk"), _ROOTS)
@@ -150,13 +150,13 @@ _REGISTERS: dict[str, tuple[int, int]] = {
     "pad": (50, 79), "comp": (51, 77), "strum": (40, 72), "arpeggio": (50, 84), "lead": (57, 84), "power": (40, 64),
     "riff": (52, 76), "picking": (40, 72), "skank": (55, 79), "stabs": (53, 80), "organ": (50, 77), "horns": (53, 80),
     "strings": (55, 88), "ostinato": (53, 86),
-}  # fmt: skip
+}  # fmt: skip  # a table
 """Lowest and highest pitch; guitars have their own."""
 
 _LEVELS_DB = {
     "pad": -7, "comp": 0, "strum": -1, "arpeggio": -3, "lead": 1, "power": 1, "riff": 0, "picking": -1, "skank": -1,
     "stabs": -2, "organ": -4, "horns": -2, "strings": -5, "ostinato": -4,
-}  # fmt: skip
+}  # fmt: skip  # a table
 
 _GAINS: dict[str, dict[str, float]] = {  # how guitars are amplified, of styles that differ from the first
     "": {"clean": 7, "crunch": 2.5, "high": 0.5},

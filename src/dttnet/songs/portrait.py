@@ -410,7 +410,7 @@ def _draw_spectrogram(panel: Any, x: Float, duration_s: float) -> None:
     panel.imshow(
         level_db, origin="lower", aspect="auto", vmin=-100, vmax=-25, cmap="magma",
         extent=(0, n_samples / RATE, octaves[0], octaves[-1]),
-    )  # fmt: skip
+    )  # fmt: skip  # many settings, few lines
     panel.set_yticks(np.log2([50, 100, 200, 500, 1000, 2000, 5000, 10_000]), "50 100 200 500 1k 2k 5k 10k".split())
 
 
