@@ -30,7 +30,15 @@ from dttnet.errors import AudioError, DttnetError, ModelError, UsageError
 from dttnet.nn.build import build_network
 from dttnet.runtime.onnx import read_card
 from dttnet.separator import Separator
-from dttnet.training.adapt import exchange_path, level_input, repeat_bins, repeat_channels, take_stems
+from dttnet.training.adapt import (
+    add_layers,
+    exchange_path,
+    join_heads,
+    level_input,
+    repeat_bins,
+    repeat_channels,
+    take_stems,
+)
 from dttnet.training.curve import read_metrics
 from dttnet.training.data import Examples
 from dttnet.training.distributed import SyncBatchNorm
@@ -435,14 +443,18 @@ def test_some_stems_of_a_network_of_masks_stay_what_users_get_of_them(network: D
             np.testing.assert_allclose(network_of_two(mixture), expected[:, [2, 0]], atol=1e-5)
 
 
+def network_of(start: Start) -> torch.nn.Module:
+    network = build_network(network_config(dict(start.card.hyperparameters))).eval()
+    start.load_into(network)
+    return network
+
+
 @pytest.mark.parametrize("path", ["gru", "attention", "convolution"])
 def test_a_dual_path_of_another_kind_begins_as_none(path: PathType) -> None:
     start = joint_start(DTTNetConfig(n_bins=64, n_stems=4, growth=4, n_scales=1, n_heads=2))
-    other = exchange_path(start, path, seed=1)
-    assert other.card.hyperparameters["rnn"] == path
-    found, without = (build_network(network_config(dict(one.card.hyperparameters))).eval() for one in (other, start))
-    other.load_into(found)
-    start.load_into(without)
+    other = exchange_path(start, path, n_layers=3, n_heads=1, seed=1)
+    assert [other.card.hyperparameters[name] for name in ("rnn", "n_dual_path_layers", "n_heads")] == [path, 3, 1]
+    found, without = network_of(other), network_of(start)
     without.dual_path = torch.nn.Identity()
     x = torch.randn(1, 4, 16, 64)
     with torch.no_grad():
@@ -450,6 +462,60 @@ def test_a_dual_path_of_another_kind_begins_as_none(path: PathType) -> None:
     # It can learn: some weights get gradients through the layers that are zero now.
     found(x).square().mean().backward()
     assert any(parameter.grad.any() for parameter in found.dual_path.parameters())
+
+
+@pytest.mark.parametrize("path", ["lstm", "attention", "convolution"])
+def test_added_layers_of_the_dual_path_begin_as_nothing(path: PathType) -> None:
+    config = DTTNetConfig(n_bins=64, n_stems=4, growth=4, n_scales=1, n_heads=2, n_dual_path_layers=1, rnn=path)
+    start = joint_start(config)
+    deeper = add_layers(start, 3, seed=1)
+    assert deeper.card.hyperparameters["n_dual_path_layers"] == 3
+    found = network_of(deeper)
+    x = torch.randn(1, 4, 16, 64)
+    with torch.no_grad():
+        assert torch.equal(found(x), network_of(start)(x))
+    found(x).square().mean().backward()
+    for units in (found.dual_path.along_time, found.dual_path.along_frequency):
+        for unit in units:  # each of them can learn
+            assert any(parameter.grad.any() for parameter in unit.parameters())
+
+
+def test_heads_that_are_joined_begin_as_what_they_were() -> None:
+    config = DTTNetConfig(n_bins=64, n_stems=4, growth=64, n_scales=1, n_heads=4, n_dual_path_layers=2, rnn="attention")
+    start = joint_start(config)
+    # Channels that are normalised in different ways, as after training.
+    start = replace(
+        start, state={name: t + 0.1 * torch.rand_like(t) if t.ndim == 1 else t for name, t in start.state.items()}
+    )
+    x = torch.randn(2, 4, 16, 64)
+    for n_heads in (2, 1):
+        joined = join_heads(start, n_heads)
+        assert joined.card.hyperparameters["n_heads"] == n_heads
+        found = network_of(joined)
+        with torch.no_grad():
+            # Sums of float32 in another order.
+            torch.testing.assert_close(found(x), network_of(start)(x), atol=1e-4, rtol=1e-4)
+        # What one head's channels do to another's is nothing yet, but can be learned.
+        found(x).square().mean().backward()
+        weight = found.dual_path.along_time[0].project.weight
+        assert torch.equal(weight[:16, 32:48], torch.zeros(16, 16))
+        assert weight.grad[:16, 32:48].all()
+
+
+@pytest.mark.parametrize(
+    ("options", "n_heads", "message"),
+    [
+        ({"rnn": "lstm"}, 1, r"joint: 2 heads of 32 channels \(lstm\) cannot become 1"),
+        ({"n_heads": 4}, 3, r"joint: 4 heads of 16 channels \(attention\) cannot become 3"),
+        ({"growth": 20}, 1, r"joint: 2 heads of 20 channels \(attention\) cannot become 1"),
+    ],
+    ids=["RNNs", "no whole part", "other groups"],
+)
+def test_heads_that_cannot_be_joined_are_named(options: dict[str, Any], n_heads: int, message: str) -> None:
+    config = {"growth": 32, "n_heads": 2, "rnn": "attention", **options}
+    start = joint_start(DTTNetConfig(n_bins=64, n_stems=4, n_scales=1, **config))
+    with pytest.raises(UsageError, match=message):
+        join_heads(start, n_heads)
 
 
 def test_a_levelled_network_begins_as_what_it_was_at_that_level() -> None:
@@ -503,7 +569,8 @@ def test_a_network_of_more_channels_begins_as_the_one_it_is_made_of(options: dic
     start = replace(
         start, state={name: t + torch.rand_like(t) if t.ndim == 1 else t for name, t in start.state.items()}
     )
-    more = repeat_channels(start, 12, 6, seed=1)
+    more = repeat_channels(start, 12, seed=1)
+    assert more.card.hyperparameters["n_heads"] == 6
     narrow, wide = (build_network(network_config(dict(one.card.hyperparameters))).eval() for one in (start, more))
     start.load_into(narrow)
     more.load_into(wide)
@@ -514,9 +581,8 @@ def test_a_network_of_more_channels_begins_as_the_one_it_is_made_of(options: dic
     # Copies of what a channel gives count differently, or they would learn the same for ever.
     seen = more.state["encoder.0.tfc_in.0.0.weight"]
     assert not torch.allclose(seen[:, :4], seen[:, 4:8])
-    for growth, n_heads in ((6, 3), (8, 2)):
-        with pytest.raises(UsageError, match=f"joint: growth={growth} and n_heads={n_heads} can only start from"):
-            repeat_channels(start, growth, n_heads, seed=1)
+    with pytest.raises(UsageError, match="joint: growth=6 can only start from"):
+        repeat_channels(start, 6, seed=1)
 
 
 def test_training_goes_on_with_more_channels(tmp_path: Path, train: Callable[..., FitReport]) -> None:
@@ -574,7 +640,7 @@ def test_another_network_cannot_start_from_it(tmp_path: Path, train: Callable[..
     train("first", "steps=1")
     with pytest.raises(ModelError, match="another network than the configuration's"):
         train("second", "network.n_scales=2", start=str(tmp_path / "first"))
-    with pytest.raises(UsageError, match="growth=3 and n_heads=1 can only start from"):
+    with pytest.raises(UsageError, match="growth=3 can only start from"):
         train("second", "network.growth=3", start=str(tmp_path / "first"))
     (tmp_path / "tiny.yaml").write_text("steps: 1\n")
     with pytest.raises(UsageError, match="names no network"):

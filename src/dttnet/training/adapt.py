@@ -1,5 +1,5 @@
 """A model to start from, made to fit another network: some of its stems, more of the spectrum, more channels, another
-kind of dual path, input of one level.
+dual path or more of it, input of one level.
 
 Shapes: S stems of the network, C channels (real and imaginary ones), n bins or sub-bands that share a position.
 """
@@ -14,12 +14,14 @@ import torch
 from dttnet.config import DTTNetConfig, PathType, network_config
 from dttnet.errors import UsageError
 from dttnet.nn.dual_path import DualPath
+from dttnet.nn.tfc_tdf import count_groups
 from dttnet.training.start import Start
 
 _FIRST = "first."
 _LAST = "last."
 _ALONG_BINS = ".tdf."
 _DUAL_PATH = "dual_path."
+_ATTENDED = ".attended."
 _UP = "up."
 
 
@@ -93,7 +95,7 @@ def repeat_bins(start: Start, n_bins: int) -> Start:
     return Start(name=start.name, card=card, state=state)
 
 
-def repeat_channels(start: Start, growth: int, n_heads: int, *, seed: int) -> Start:
+def repeat_channels(start: Start, growth: int, *, seed: int) -> Start:
     """A start with several times the channels of another, which gives the same.
 
     Every channel and every head is there `n` times, and what takes channels in shares its weights out among the copies
@@ -102,23 +104,18 @@ def repeat_channels(start: Start, growth: int, n_heads: int, *, seed: int) -> St
     Args:
         start: A DTTNet with batch or instance normalisation.
         growth: `n` times that of the start.
-        n_heads: `n` times those of the start.
         seed: Of the shares.
 
     Raises:
-        UsageError: It is another network, or the numbers are not the same multiple of its own.
+        UsageError: It is another network, or `growth` no multiple of its own.
     """
     config = network_config(dict(start.card.hyperparameters))
-    n = growth // config.growth if isinstance(config, DTTNetConfig) else 0
-    if (
-        not isinstance(config, DTTNetConfig)
-        or config.norm == "group"
-        or (growth, n_heads) != (n * config.growth, n * config.n_heads)
-    ):
+    if not isinstance(config, DTTNetConfig) or config.norm == "group" or growth % config.growth:
         raise UsageError(
-            f"{start.name}: growth={growth} and n_heads={n_heads} can only start from a DTTNet without group "
-            "normalisation that has a whole part of the growth and the same part of the heads"
+            f"{start.name}: growth={growth} can only start from a DTTNet without group normalisation that has a whole "
+            "part of it"
         )
+    n = growth // config.growth
     generator = torch.Generator().manual_seed(seed)
     state = {}
     for name, tensor in start.state.items():
@@ -135,30 +132,77 @@ def repeat_channels(start: Start, growth: int, n_heads: int, *, seed: int) -> St
             state[name] = _share_out(tensor, n, generator).transpose(0, 1).contiguous()
         else:
             state[name] = _share_out(tensor.repeat(n, 1, 1, 1), n, generator)
-    wide = replace(config, growth=growth, n_heads=n_heads)
+    wide = replace(config, growth=growth, n_heads=n * config.n_heads)
     return Start(name=start.name, card=replace(start.card, hyperparameters=wide.to_dict()), state=state)
 
 
-def exchange_path(start: Start, path: PathType, *, seed: int) -> Start:
+def exchange_path(start: Start, path: PathType, *, n_layers: int, n_heads: int, seed: int) -> Start:
     """A start with an untrained dual path of another kind, which begins as passing on what it gets.
 
     Args:
         start: A DTTNet.
         path: Kind of the new one.
+        n_layers: Its layers.
+        n_heads: Its heads.
         seed: Of its weights.
 
     Raises:
         UsageError: It is another architecture.
     """
     config = _config_of_dttnet(start, "start with another dual path")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        module = DualPath(config.latent_channels, n_layers=config.n_dual_path_layers, n_heads=config.n_heads, path=path)
-    for unit in (*module.along_time, *module.along_frequency):
-        unit.silence()
     state = {name: tensor for name, tensor in start.state.items() if not name.startswith(_DUAL_PATH)}
-    state |= {_DUAL_PATH + name: tensor for name, tensor in module.state_dict().items()}
-    card = replace(start.card, hyperparameters=replace(config, rnn=path).to_dict())
+    new = replace(config, rnn=path, n_dual_path_layers=n_layers, n_heads=n_heads)
+    state |= _silent_path(new, seed=seed)
+    return Start(name=start.name, card=replace(start.card, hyperparameters=new.to_dict()), state=state)
+
+
+def add_layers(start: Start, n_layers: int, *, seed: int) -> Start:
+    """A start with more layers in its dual path, which begin as passing on what they get.
+
+    Args:
+        start: A DTTNet.
+        n_layers: More than its own.
+        seed: Of the weights of the new ones.
+
+    Raises:
+        UsageError: It is another architecture.
+    """
+    config = _config_of_dttnet(start, "have layers added to its dual path")
+    new = replace(config, n_dual_path_layers=n_layers)
+    state = _silent_path(new, seed=seed) | dict(start.state)  # its own layers are the first ones
+    return Start(name=start.name, card=replace(start.card, hyperparameters=new.to_dict()), state=state)
+
+
+def join_heads(start: Start, n_heads: int) -> Start:
+    """A start whose heads of the dual path share weights no longer, which gives the same.
+
+    `n` heads become one that has the weights of each for its own channels and none between them, until it is trained.
+
+    Args:
+        start: A DTTNet with attention in its dual path.
+        n_heads: The heads of the start are `n` times as many.
+
+    Raises:
+        UsageError: It is another network, or the numbers do not fit: normalisation sees groups of 16 channels, and so
+            a head must have a multiple of that.
+    """
+    config = _config_of_dttnet(start, "have its heads joined")
+    n = config.n_heads // n_heads
+    n_channels = config.latent_channels // config.n_heads
+    if config.rnn != "attention" or n * n_heads != config.n_heads or count_groups(n_channels) * 16 != n_channels:
+        raise UsageError(
+            f"{start.name}: {config.n_heads} heads of {n_channels} channels ({config.rnn}) cannot become {n_heads}: "
+            "that takes attention, a whole part of the heads and heads of 16 channels or a multiple"
+        )
+    eye = torch.eye(n)
+    state = dict(start.state)
+    for name, tensor in start.state.items():
+        if not name.startswith(_DUAL_PATH):
+            continue
+        n_parts = 3 if _ATTENDED in name else 1  # queries, keys and values, each of all heads
+        parts = tensor.chunk(n_parts)
+        state[name] = torch.cat([part.repeat(n) if part.ndim == 1 else torch.kron(eye, part) for part in parts])
+    card = replace(start.card, hyperparameters=replace(config, n_heads=n_heads).to_dict())
     return Start(name=start.name, card=card, state=state)
 
 
@@ -186,6 +230,18 @@ def _config_of_dttnet(start: Start, can: str) -> DTTNetConfig:
     if not isinstance(config, DTTNetConfig):
         raise UsageError(f"{start.name}: only a DTTNet can {can}, this is {config.architecture}")
     return config
+
+
+def _silent_path(config: DTTNetConfig, *, seed: int) -> dict[str, torch.Tensor]:
+    """Weights of a dual path that passes on what it gets."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = DualPath(
+            config.latent_channels, n_layers=config.n_dual_path_layers, n_heads=config.n_heads, path=config.rnn
+        )
+    for unit in (*module.along_time, *module.along_frequency):
+        unit.silence()
+    return {_DUAL_PATH + name: tensor for name, tensor in module.state_dict().items()}
 
 
 def _share_out(weight: torch.Tensor, n: int, generator: torch.Generator) -> torch.Tensor:

@@ -23,7 +23,15 @@ from dttnet.dataset import Dataset, Track, load_dataset
 from dttnet.errors import DeviceError, UsageError
 from dttnet.files import whole_file
 from dttnet.nn.build import build_network
-from dttnet.training.adapt import exchange_path, level_input, repeat_bins, repeat_channels, take_stems
+from dttnet.training.adapt import (
+    add_layers,
+    exchange_path,
+    join_heads,
+    level_input,
+    repeat_bins,
+    repeat_channels,
+    take_stems,
+)
 from dttnet.training.callbacks import Guard, LastCheckpoint, MovingAverage, Pictures, Report, Stopped
 from dttnet.training.curve import LOGS, draw_curve, folder_of_start
 from dttnet.training.data import Examples
@@ -218,9 +226,16 @@ def _adapt(start: Start, experiment: Experiment) -> Start:
         return start
     known = start.card.hyperparameters
     if config.growth > known.get("growth", config.growth):
-        start = repeat_channels(start, config.growth, config.n_heads, seed=experiment.seed)
+        start = repeat_channels(start, config.growth, seed=experiment.seed)
+        known = start.card.hyperparameters
+    n_layers, n_heads = config.n_dual_path_layers, config.n_heads
     if config.rnn != known.get("rnn", config.rnn):
-        start = exchange_path(start, config.rnn, seed=experiment.seed)
+        start = exchange_path(start, config.rnn, n_layers=n_layers, n_heads=n_heads, seed=experiment.seed)
+        known = start.card.hyperparameters
+    if n_heads != known.get("n_heads", n_heads):
+        start = join_heads(start, n_heads)
+    if n_layers > known.get("n_dual_path_layers", n_layers):
+        start = add_layers(start, n_layers, seed=experiment.seed)
     if config.input_rms != known.get("input_rms", 0.0):
         start = level_input(start, config.input_rms)
     return start
