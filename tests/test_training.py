@@ -417,6 +417,12 @@ def joint_start(config: NetworkConfig) -> Start:
     return Start(name="joint", card=card, state=build_network(config).state_dict())
 
 
+def network_of(start: Start) -> torch.nn.Module:
+    network = build_network(network_config(dict(start.card.hyperparameters))).eval()
+    start.load_into(network)
+    return network
+
+
 @pytest.mark.parametrize(
     "network",
     [
@@ -427,8 +433,7 @@ def joint_start(config: NetworkConfig) -> Start:
 )
 def test_some_stems_of_a_network_of_masks_stay_what_users_get_of_them(network: DTTNetConfig) -> None:
     start = joint_start(network)
-    joint = build_network(network).eval()
-    start.load_into(joint)
+    joint = network_of(start)
     mixture = torch.randn(2, 4, 16, 64)
     with torch.no_grad():
         estimates = joint(mixture)
@@ -437,16 +442,9 @@ def test_some_stems_of_a_network_of_masks_stay_what_users_get_of_them(network: D
         for adds_up, expected in ((True, made_to_add_up), (False, estimates.numpy())):
             part = take_stems(start, ["bass", "vocals"], adds_up=adds_up)
             assert part.card.stems == ("bass", "vocals")
-            network_of_two = build_network(network_config(dict(part.card.hyperparameters))).eval()
-            part.load_into(network_of_two)
+            network_of_two = network_of(part)
             # Sums of float32 in another order.
             np.testing.assert_allclose(network_of_two(mixture), expected[:, [2, 0]], atol=1e-5)
-
-
-def network_of(start: Start) -> torch.nn.Module:
-    network = build_network(network_config(dict(start.card.hyperparameters))).eval()
-    start.load_into(network)
-    return network
 
 
 @pytest.mark.parametrize("path", ["gru", "attention", "convolution"])
@@ -521,9 +519,7 @@ def test_heads_that_cannot_be_joined_are_named(options: dict[str, Any], n_heads:
 def test_a_levelled_network_begins_as_what_it_was_at_that_level() -> None:
     start = joint_start(DTTNetConfig(n_bins=64, n_stems=4, growth=4, n_scales=1))
     levelled = level_input(start, 3.2)
-    before, after = (build_network(network_config(dict(one.card.hyperparameters))).eval() for one in (start, levelled))
-    start.load_into(before)
-    levelled.load_into(after)
+    before, after = network_of(start), network_of(levelled)
     x = torch.randn(1, 4, 16, 64)
     x *= 3.2 / x.square().mean().sqrt()
     with torch.no_grad():
@@ -539,9 +535,7 @@ def test_a_network_for_more_bins_treats_each_part_as_the_lowest() -> None:
     start = joint_start(config)
     more = repeat_bins(start, 96)
     assert (more.card.transform.n_bins, more.card.hyperparameters["n_bins"]) == (96, 96)
-    narrow, wide = (build_network(network_config(dict(one.card.hyperparameters))).eval() for one in (start, more))
-    start.load_into(narrow)
-    more.load_into(wide)
+    narrow, wide = network_of(start), network_of(more)
     x = torch.randn(1, 4, 8, 32)
     with torch.no_grad():
         expected = narrow.encoder[0].tdf(x)
@@ -571,9 +565,7 @@ def test_a_network_of_more_channels_begins_as_the_one_it_is_made_of(options: dic
     )
     more = repeat_channels(start, 12, seed=1)
     assert more.card.hyperparameters["n_heads"] == 6
-    narrow, wide = (build_network(network_config(dict(one.card.hyperparameters))).eval() for one in (start, more))
-    start.load_into(narrow)
-    more.load_into(wide)
+    narrow, wide = network_of(start), network_of(more)
     x = torch.randn(2, 4, 16, 64)
     with torch.no_grad():
         # Sums of float32 in another order.

@@ -15,12 +15,15 @@ import numpy as np
 
 from dttnet.audio import write_audio
 from dttnet.songs.library import Library
-from dttnet.songs.signals import RATE, Float
+from dttnet.songs.signals import RATE, Float, level_db, mono, silence
 
 _USE = "voice.speech"
 _GAP_S = 0.4
-_RMS = 0.08
-"""-22 dBFS: peaks of speech then stay below full scale, mostly."""
+_LEVEL_DB = -22.0
+"""Peaks of speech then stay below full scale, mostly."""
+
+_LEAST_DB = -120.0
+"""Of a recording: a softer one is silence."""
 
 
 def main() -> None:
@@ -37,13 +40,12 @@ def main() -> None:
 
 def join(recordings: list[Float]) -> Float:
     """(1, N) of recordings (C, N): each at one level, with a gap behind it."""
-    gap = np.zeros(round(_GAP_S * RATE), np.float32)
     parts = []
     for recording in recordings:
-        x = recording.mean(0)
-        x = x * (_RMS / max(float(np.sqrt(np.square(x).mean())), 1e-6))
-        parts += [x, gap]
-    return np.concatenate(parts)[None]
+        x = mono(recording)
+        gain = 10 ** ((_LEVEL_DB - max(level_db(x), _LEAST_DB)) / 20)
+        parts += [x * np.float32(gain), silence(_GAP_S, n_channels=1)]
+    return np.concatenate(parts, axis=1)
 
 
 if __name__ == "__main__":
