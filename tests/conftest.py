@@ -120,8 +120,8 @@ def write_sources(root: Path, uses: Iterable[str]) -> None:
 
 
 def write_av(path: Path, samples: NDArray[np.float64], rate: int, codec: str, *, picture: bool = False) -> None:
-    """A file that FFmpeg encodes from (N, 1 or 2), with a picture track before the sound if asked."""
-    layout = "mono" if samples.shape[1] == 1 else "stereo"
+    """A file that FFmpeg encodes from (N, 1, 2 or 8), with a picture track before the sound if asked."""
+    layout = {1: "mono", 2: "stereo", 8: "7.1"}[samples.shape[1]]
     with av.open(str(path), "w") as container:
         if picture:
             video = container.add_stream("mpeg4", rate=25)
@@ -131,8 +131,8 @@ def write_av(path: Path, samples: NDArray[np.float64], rate: int, codec: str, *,
         if picture:
             frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
             container.mux([*video.encode(frame), *video.encode(None)])
-        values = np.rint(samples.T * 32768).clip(-32768, 32767).astype(np.int16)
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(values), format="s16p", layout=layout)
+        values = np.rint(samples * 32768).clip(-32768, 32767).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(values.reshape(1, -1), format="s16", layout=layout)
         frame.sample_rate = rate
         frame.time_base = Fraction(1, rate)
         frame.pts = 0

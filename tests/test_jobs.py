@@ -121,7 +121,10 @@ def test_stems_of_an_earlier_run_are_no_inputs(music: Path) -> None:
     assert find_inputs(["album"], leave_out=[Path("album/separated")]) == [*songs, *in_place]
     # ... or beside the songs.
     assert find_inputs(["album"], leave_out=[Path("album"), Path("album/small")]) == [*songs, *earlier]
+    # Nor does a pattern find them.
+    assert find_inputs(["album/**/*.[mw]*"], leave_out=[Path("album/separated"), Path("album/small")]) == songs
     # But they may be asked for.
+    assert find_inputs(["album/separated/small/*/*.wav"], leave_out=[Path("album/separated")]) == earlier
     assert find_inputs(["album/separated"], leave_out=[Path("album/separated")]) == earlier
     assert find_inputs(["album/separated/small/one/vocals.wav"], leave_out=[Path("album/separated")]) == earlier
 
@@ -230,6 +233,25 @@ def test_what_may_not_be_looked_at_is_left_for_the_work_to_report(monkeypatch: p
     monkeypatch.setattr(os, "stat", refuse)
     assert find_inputs(["locked/a.wav"]) == [Path("locked/a.wav")]
     assert not Job(source=Path("a.wav"), outputs={"vocals": Path("locked/vocals.wav")}).is_done
+
+
+def test_a_folder_that_may_not_be_searched_is_left_for_the_work_to_report(
+    music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = os.scandir
+
+    def refuse(place: Path | str) -> object:
+        if str(place) == "album/disc 2":
+            raise PermissionError(13, "Permission denied", place)
+        return search(place)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert find_inputs(["album"]) == [Path("album/disc 2"), Path("album/one.mp3")]
+
+
+def test_links_to_folders_are_not_followed(music: Path) -> None:
+    (music / "album" / "back").symlink_to("..")
+    assert find_inputs(["album"]) == [Path("album/disc 2/two.m4a"), Path("album/one.mp3")]
 
 
 def test_a_job_is_done_when_all_its_files_are_there(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import io
 import math
 import os
 import re
@@ -15,6 +16,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -52,10 +54,22 @@ _TRUNCATED = (
     re.compile(r"does not match value from 'ds64' chunk"),
     re.compile(r"Last page lacks an end-of-stream bit"),
 )
+# FFmpeg's names of the containers whose headers say how long they are.
+_HEADERS_WITH_LENGTH = frozenset({"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "asf"})
 # libsndfile's count is the highest integer where the header does not say, as in FLAC that was written to a pipe.
 _UNKNOWN_LENGTH = 1 << 62
 _STEP = 4096
 """Samples per channel in one call of libsndfile."""
+
+# Which channel of WAV and FLAC each of Vorbis and Opus is, by their number: centre second, bass last (RFC 7845, section
+# 5.1.1.2). libsndfile gives and takes them as they lie in the file.
+_VORBIS_ORDER = {
+    3: (0, 2, 1),
+    5: (0, 2, 1, 3, 4),
+    6: (0, 2, 1, 4, 5, 3),
+    7: (0, 2, 1, 5, 6, 4, 3),
+    8: (0, 2, 1, 6, 7, 4, 5, 3),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,9 +163,10 @@ def _open_reader(path: Path, stack: contextlib.ExitStack) -> AudioReader:
     try:
         file_ = stack.enter_context(_Sequential(_system_name(path)))
         if file_.format == "MP3" and not _mp3_says_its_length(path):
-            file_ = stack.enter_context(_Sequential(stack.enter_context(_piped(path)), closefd=False))
+            pipe = stack.enter_context(_piped(path))
+            return _SndfileReader(path, stack.enter_context(_Sequential(pipe, closefd=False)), pipe=pipe)
         return _SndfileReader(path, file_)
-    except soundfile.SoundFileError as error:
+    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: of .raw python-soundfile wants to be told all
         why = _words(error)
     try:
         av = importlib.import_module("av")
@@ -171,7 +186,10 @@ def _open_reader(path: Path, stack: contextlib.ExitStack) -> AudioReader:
         raise AudioError(f"{path}: FFmpeg has no decoder for its sound track")
     if context.format is None:
         raise AudioError(f"{path}: not an audio or video file (it looks like one, but holds no samples)")
-    return _PyAVReader(path, av, container)
+    reader = _PyAVReader(path, av, container)
+    if "malformed" in why:
+        reader.warnings.append(f"{path}: damaged ({why}): the stems have what FFmpeg can read of it")
+    return reader
 
 
 class _Sequential(soundfile.SoundFile):  # type: ignore[misc]  # it has no types
@@ -185,29 +203,39 @@ class _Sequential(soundfile.SoundFile):  # type: ignore[misc]  # it has no types
         return False
 
 
-def _id3_size(path: Path) -> int:
-    """Bytes of the ID3v2 tag that an MP3 begins with."""
+def _mp3_span(path: Path) -> tuple[int, int]:
+    """The bytes of an MP3 between its tags: ID3v2 before them; APEv2, and after it ID3v1, behind them."""
     with path.open("rb") as file:
-        head = file.read(10)
-    if len(head) < 10 or head[:3] != b"ID3":
-        return 0
-    size = 0
-    for byte in head[6:10]:  # seven bits each
-        size = size << 7 | byte & 0x7F
-    return 10 + size + (10 if head[5] & 0x10 else 0)
+
+        def read(at: int, n_bytes: int) -> bytes:
+            file.seek(max(at, 0))
+            return file.read(n_bytes)
+
+        start, stop = 0, file.seek(0, os.SEEK_END)
+        head = read(0, 10)
+        if head[:3] == b"ID3" and len(head) == 10:
+            for byte in head[6:]:  # seven bits each
+                start = start << 7 | byte & 0x7F
+            start += 10 + (10 if head[5] & 0x10 else 0)
+        if read(stop - 128, 3) == b"TAG":
+            stop -= 128
+        foot = read(stop - 32, 32)
+        if foot[:8] == b"APETAGEX":
+            stop -= int.from_bytes(foot[12:16], "little") + (32 if foot[23] & 0x80 else 0)
+    return start, max(start, stop)
 
 
 def _mp3_says_its_length(path: Path) -> bool:
     """Whether the first frame of an MP3 is one of the headers that encoders write."""
     with path.open("rb") as file:
-        file.seek(_id3_size(path))
+        file.seek(_mp3_span(path)[0])
         head = file.read(512)
     return any(mark in head for mark in (b"Xing", b"Info", b"VBRI"))
 
 
 @contextlib.contextmanager
 def _piped(path: Path) -> Iterator[int]:
-    """A file descriptor that gives an MP3 without its tag and cannot seek.
+    """A file descriptor that gives an MP3 without its tags and cannot seek.
 
     Without a header, libsndfile guesses the length of an MP3 from its size and first frame, and stops there; where it
     cannot seek it reads to the end.
@@ -217,8 +245,10 @@ def _piped(path: Path) -> Iterator[int]:
     def feed() -> None:
         # The reader may have had enough before the end.
         with contextlib.suppress(BrokenPipeError), os.fdopen(write_end, "wb") as pipe, path.open("rb") as file:
-            file.seek(_id3_size(path))
-            shutil.copyfileobj(file, pipe)
+            start, stop = _mp3_span(path)
+            file.seek(start)
+            while block := file.read(min(BLOCK, stop - file.tell())):
+                pipe.write(block)
 
     feeder = threading.Thread(target=feed, daemon=True)
     feeder.start()
@@ -230,10 +260,19 @@ def _piped(path: Path) -> Iterator[int]:
 
 
 class _SndfileReader:
-    def __init__(self, path: Path, file: _Sequential) -> None:
+    """Everything libsndfile decodes.
+
+    Args:
+        pipe: What `file` reads from, if that is a pipe.
+    """
+
+    def __init__(self, path: Path, file: _Sequential, *, pipe: int | None = None) -> None:
         self._path = path
         self._file = file
+        self._pipe = pipe
         self._n_pending = 0
+        order = _VORBIS_ORDER.get(file.channels) if file.subtype in ("VORBIS", "OPUS") else None
+        self._order = slice(None) if order is None else np.argsort(order)
         self.info = AudioInfo(
             sample_rate=file.samplerate,
             n_channels=file.channels,
@@ -262,14 +301,14 @@ class _SndfileReader:
         except soundfile.SoundFileError as error:
             at_s = start / self.info.sample_rate
             raise AudioError(f"{self._path}: damaged after {at_s:.1f} s or later ({_words(error)})") from error
-        return np.ascontiguousarray(samples.T)
+        return np.ascontiguousarray(samples.T[self._order])
 
     def blocks(self) -> Iterator[Float]:
         n_read = 0
         try:
             while len(block := self._read()):
                 n_read += len(block)
-                yield np.ascontiguousarray(block.T)
+                yield np.ascontiguousarray(block.T[self._order])
         except soundfile.SoundFileError as error:
             n_read += self._n_pending
             at_s = n_read / self.info.sample_rate
@@ -278,6 +317,11 @@ class _SndfileReader:
             self.warnings.append(
                 f"{self._path}: truncated: {n_read} of {self.info.n_samples} samples are there; "
                 "the stems have what is there"
+            )
+        # libsndfile takes a place where it finds no further frame of an MP3 for the end.
+        if self._pipe is not None and os.read(self._pipe, 1):
+            self.warnings.append(
+                f"{self._path}: damaged after {n_read / self.info.sample_rate:.1f} s: the stems have what is before"
             )
 
     def _read(self) -> NDArray[np.float32]:
@@ -312,7 +356,8 @@ class _PyAVReader:
 
     def blocks(self) -> Iterator[Float]:
         context = self._stream.codec_context
-        to_float = self._av.AudioResampler(format="fltp", layout=context.layout, rate=context.sample_rate)
+        # Interleaved: of planar frames of eight channels PyAV 18 takes what lies behind them for a ninth.
+        to_float = self._av.AudioResampler(format="flt", layout=context.layout, rate=context.sample_rate)
         pending: list[Float] = []
         n_pending = 0
         n_read = 0
@@ -321,19 +366,36 @@ class _PyAVReader:
                 if (frame.sample_rate, frame.layout.nb_channels) != (self.info.sample_rate, self.info.n_channels):
                     raise ValueError("sample rate or channels change on the way")
                 for converted in to_float.resample(frame):
-                    pending.append(converted.to_ndarray())
+                    pending.append(self._deinterleave(converted))
                     n_pending += pending[-1].shape[1]
                     n_read += pending[-1].shape[1]
                 if n_pending >= BLOCK:
                     yield np.concatenate(pending, axis=1)
                     pending, n_pending = [], 0
-            pending += [converted.to_ndarray() for converted in to_float.resample(None)]
+            pending += [self._deinterleave(converted) for converted in to_float.resample(None)]
         except (self._av.FFmpegError, ValueError) as error:
             at_s = n_read / self.info.sample_rate
             reason = getattr(error, "strerror", None) or error
             raise AudioError(f"{self._path}: damaged after {at_s:.1f} s ({reason})") from error
         if pending:
             yield np.concatenate(pending, axis=1)
+        if self._is_short(n_read):
+            self.warnings.append(f"{self._path}: truncated: it ends before its audio does; the stems have what is there")
+
+    def _deinterleave(self, frame: Any) -> Float:
+        return np.ascontiguousarray(frame.to_ndarray().reshape(-1, self.info.n_channels).T)
+
+    def _is_short(self, n_read: int) -> bool:
+        """Whether there are fewer samples than the header says. Codecs' delays and padding are below a quarter second."""
+        if self._container.format.name not in _HEADERS_WITH_LENGTH:
+            return False  # FFmpeg guesses from size and bit rate
+        if self._stream.duration is not None:
+            duration_s = float(self._stream.duration * self._stream.time_base)
+        elif self._container.duration is not None and len(self._container.streams) == 1:
+            duration_s = self._container.duration / self._av.time_base
+        else:
+            return False
+        return n_read < (duration_s - 0.25) * self.info.sample_rate
 
 
 class Resampler:
@@ -495,6 +557,10 @@ class StemWriter:
                 f"{next(iter(self._paths.values()))}: {encoding.format} holds at most "
                 f"{_MAX_CHANNELS[encoding.format]} channels, the source has {source.n_channels}: write wav"
             )
+        if encoding.format == "flac" and source.sample_rate > 0xFFFF and source.sample_rate % 10:
+            raise AudioError(
+                f"{next(iter(self._paths.values()))}: flac has no sample rate of {source.sample_rate} Hz: write wav"
+            )
 
     def __enter__(self) -> Self:
         try:
@@ -573,9 +639,9 @@ class StemWriter:
         n_channels = self._source.n_channels
         resampler = Resampler(self._source.sample_rate, rate, n_channels) if rate != self._source.sample_rate else None
         error = 0.0
-        n_written = 0
+        checksum = 0
         spool.seek(0)
-        with self._open(partial, rate) as file:
+        with _Sink(partial) as sink, self._open(sink, rate) as file:
             n_left = self._n_samples
             while n_left:
                 n_block = min(BLOCK, n_left)
@@ -586,21 +652,22 @@ class StemWriter:
                     samples = samples * np.float32(gain)
                 if resampler is not None:
                     samples = np.ascontiguousarray(resampler.push(samples.T, last=n_left == 0).T)
+                checksum = zlib.crc32(samples.data, checksum)
                 if self._subtype in ("PCM_24", "PCM_32"):
                     error = max(error, _write_integers(file, samples, 24 if self._subtype == "PCM_24" else 32))
                 else:
+                    if self._subtype in ("VORBIS", "OPUS") and n_channels in _VORBIS_ORDER:
+                        samples = samples[:, _VORBIS_ORDER[n_channels]]
                     # The Vorbis encoder of libsndfile keeps a whole call on the stack.
                     for start in range(0, len(samples), _STEP):
                         file.write(samples[start : start + _STEP])
-                n_written += len(samples)
-        with soundfile.SoundFile(_system_name(partial)) as written:
-            if not self._encoding.is_lossy and written.frames != n_written:
-                raise OSError(errno.ENOSPC, "fewer samples on disk than were written")
         if self._subtype in ("FLOAT", "DOUBLE"):
             _forget_time(partial)
+        elif self._subtype in ("VORBIS", "OPUS"):
+            _number_stream(partial, checksum)
         return error
 
-    def _open(self, partial: Path, rate: int) -> soundfile.SoundFile:
+    def _open(self, sink: _Sink, rate: int) -> soundfile.SoundFile:
         encoding = self._encoding
         container = encoding.format.upper()
         options: dict[str, Any] = {}
@@ -614,7 +681,7 @@ class StemWriter:
             options = {"compression_level": _LOSSY_LEVEL[encoding.format]}
             container = "OGG"
         return soundfile.SoundFile(
-            _system_name(partial),
+            sink,
             "w",
             samplerate=rate,
             channels=self._source.n_channels,
@@ -622,6 +689,29 @@ class StemWriter:
             subtype=self._subtype,
             **options,
         )
+
+
+class _Sink(io.FileIO):
+    """A file that libsndfile writes to. What it does not pass on when a disk is full, of MP3, Ogg and Opus nothing at
+    all, is raised on leaving."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w+")
+        self._error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        n_written = 0
+        try:
+            while n_written < len(data):
+                n_written += super().write(data[n_written:]) or 0
+        except OSError as error:
+            self._error = self._error or error
+        return n_written
+
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(*exception)  # type: ignore[arg-type]
+        if self._error is not None:
+            raise self._error
 
 
 def _forget_time(path: Path) -> None:
@@ -634,6 +724,24 @@ def _forget_time(path: Path) -> None:
         if at >= 0:
             file.seek(at + 12)
             file.write(bytes(4))
+
+
+def _number_stream(path: Path, number: int) -> None:
+    """Give the pages of an Ogg file another stream number, so that the same samples are the same file.
+
+    libsndfile draws one. The checksum of a page is CRC-32 with the highest bit first (RFC 3533, section 6), where zlib
+    takes the lowest first and inverts what goes in and comes out.
+    """
+    mirrored = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+    with path.open("r+b") as file:
+        while head := file.read(27):
+            segments = file.read(head[26])
+            body = file.read(sum(segments))
+            head = head[:14] + number.to_bytes(4, "little") + head[18:22] + bytes(4) + head[26:]
+            page = head + segments + body
+            checksum = zlib.crc32(page.translate(mirrored), 0xFFFFFFFF) ^ 0xFFFFFFFF
+            file.seek(-len(page), os.SEEK_CUR)
+            file.write(page[:22] + checksum.to_bytes(4, "little").translate(mirrored)[::-1] + page[26:])
 
 
 def write_audio(path: Path, audio: Float, *, sample_rate: int) -> None:

@@ -114,8 +114,9 @@ def separate(
     wanted = (two_stems,) if two_stems is not None else stems
     encoding = Encoding(format=format_, depth=depth, mp3_bitrate_kbps=mp3_bitrate)
     model = model or store.DEFAULT_MODEL
-    # A second run over the same folder must not separate the stems of the first.
-    sources = jobs.find_inputs(inputs, leave_out=[out, out / store.find(model).name])
+    # A second run over the same folder must not separate the stems of the first, nor those of another model.
+    names = {store.find(model).name, *store.shipped()}
+    sources = jobs.find_inputs(inputs, leave_out=[out, *(out / name for name in names)])
     separator = Separator(
         model,
         stems=wanted,

@@ -6,6 +6,7 @@ counts as not there (`os.path` says so, where `Path` would raise): reading it th
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import string
@@ -37,6 +38,8 @@ class Job:
 def find_inputs(arguments: Sequence[str], *, leave_out: Sequence[Path] = ()) -> list[Path]:
     """Files as they are named; the audio files of folders, with those below; what globs match. In order, each once.
 
+    Links to folders are not followed: they may lead back. A folder that may not be searched stands for what is in it.
+
     Args:
         arguments: Of the command line.
         leave_out: Folders for outputs: what is in one is no input, unless it is named or searched itself.
@@ -48,13 +51,12 @@ def find_inputs(arguments: Sequence[str], *, leave_out: Sequence[Path] = ()) -> 
     for argument in arguments:
         path = Path(argument)
         if os.path.isdir(path):
-            apart = [place.resolve() for place in leave_out if path.resolve() in place.resolve().parents]
-            files = [file for file in sorted(path.rglob("*")) if _is_audio(file)]
-            files = [file for file in files if not any(place in file.resolve().parents for place in apart)]
+            files = _outside(leave_out, path, _search(path))
             if not files:
                 raise UsageError(f"{argument}: the folder holds no audio files")
         elif not os.path.exists(path) and _MAGIC.search(argument):
-            files = [file for file in _match(path) if os.path.isfile(file)]
+            searched = Path(*itertools.takewhile(lambda part: not _MAGIC.search(part), path.parts))
+            files = _outside(leave_out, searched, [file for file in _match(path) if os.path.isfile(file)])
             if not files:
                 raise UsageError(f"{argument}: no file matches")
         else:
@@ -133,6 +135,24 @@ def _check_collisions(jobs: Sequence[Job]) -> None:
 def _key(path: Path) -> str:
     """The same for two names that some file system takes for one: many ignore case, or how an accent is composed."""
     return unicodedata.normalize("NFC", str(path.resolve())).casefold()
+
+
+def _search(folder: Path) -> list[Path]:
+    """The audio files below a folder, and the folders that may not be searched."""
+    closed: list[Path] = []
+    files = [
+        path
+        for place, _, names in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename)))
+        for name in names
+        if _is_audio(path := Path(place, name))
+    ]
+    return sorted(files + closed)
+
+
+def _outside(places: Sequence[Path], searched: Path, files: Sequence[Path]) -> list[Path]:
+    """Files that are in none of the places below the folder that was searched."""
+    apart = [place.resolve() for place in places if searched.resolve() in place.resolve().parents]
+    return [file for file in files if not any(place in file.resolve().parents for place in apart)]
 
 
 def _match(pattern: Path) -> list[Path]:
