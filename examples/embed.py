@@ -3,7 +3,8 @@
     python examples/embed.py MODEL.onnx SONG.wav OUT
 
 Needs numpy, onnxruntime and soundfile; what it does is little enough for any language (docs/embedding.md). SONG has two
-channels at the model's rate. The stems are those of `dttnet separate --quality fast`, to -100 dB.
+channels at the model's rate. The stems of `default` and `fast` are those of `dttnet separate --quality fast`, to
+-100 dB.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import onnxruntime
 import soundfile
 
 N_FRAMES = 128  # of a chunk: any number from 16 on that `frame_multiple` of the card divides
+SILENCE = 2.0**-24
 
 
 def separate(model: Path, audio: np.ndarray, rate: int) -> dict[str, np.ndarray]:
@@ -39,12 +41,15 @@ def separate(model: Path, audio: np.ndarray, rate: int) -> dict[str, np.ndarray]
         # What a chunk gives of the song; on both sides of it the network hears n_fft samples more.
         core = (n_frames - 1) * hop - n_fft
         chunk = padded[:, start : start + core + 2 * n_fft]
+        silent = np.abs(chunk).max(axis=1) < SILENCE
+        chunk = np.where(silent[:, None], chunk[::-1], chunk)  # what is on one side only is heard as mono is
         frames = np.lib.stride_tricks.sliding_window_view(chunk, n_fft, axis=1)[:, ::hop] * window
         spectrum = np.fft.rfft(frames)[..., :n_bins]  # (2, T, F)
         # Left real, left imaginary, right real, right imaginary.
         packed = np.stack([spectrum.real, spectrum.imag], 1).reshape(1, 4, n_frames, n_bins)
         (estimates,) = session.run(None, {"mixture": packed.astype(np.float32)})  # (1, S, 4, T, F)
-        estimates += (packed - estimates.sum(1))[:, None] / len(stems)  # together they are the mixture
+        if "other" in stems:  # all of the song: together they are the mixture
+            estimates += (packed - estimates.sum(1))[:, None] / len(stems)
 
         spectra = estimates[0, :, 0::2] + 1j * estimates[0, :, 1::2]  # (S, 2, T, F)
         back = np.fft.irfft(spectra, n_fft) * window
@@ -55,6 +60,7 @@ def separate(model: Path, audio: np.ndarray, rate: int) -> dict[str, np.ndarray]
             weight[frame * hop : frame * hop + n_fft] += window**2
         inner = slice(n_fft, n_fft + core)
         out[..., start : start + core] = added[..., inner] / weight[inner]
+        out[:, silent, start : start + core] = 0
     found = dict(zip(stems, out[..., :n_samples], strict=True))
     # What rounding lost goes to "other", and what is above the network's highest frequency if it does not hear all.
     found["other"] = audio - sum(found[stem] for stem in stems if stem != "other")

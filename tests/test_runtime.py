@@ -17,11 +17,13 @@ from torch import nn
 
 import reference
 from conftest import gain_model
+from dttnet.bench import sides
 from dttnet.config import DTTNetConfig, NetworkCard, Transform
-from dttnet.errors import DeviceError, MissingExtraError, OutOfMemoryError, UsageError
+from dttnet.errors import DeviceError, MissingExtraError, ModelError, OutOfMemoryError, UsageError
 from dttnet.nn.dttnet import DTTNet
 from dttnet.runtime import Network, choice
 from dttnet.runtime.onnx import OnnxNetwork, read_card
+from dttnet.runtime.torch import TorchNetwork, load_network
 from dttnet.separator import Separator
 from dttnet.training.export import export
 
@@ -124,7 +126,8 @@ def test_a_song_comes_out_the_same_from_every_engine(model: Path, engine: str) -
 
 def test_half_precision_is_near_float32(model: Path) -> None:
     x = reference.noise((1, 4, 16, 64), 0)
-    network = opened(model, engine="torch", device="cpu", precision="bfloat16")
+    # Also where the processor has no such arithmetic, and it would not be opened with it.
+    network = TorchNetwork(*load_network(model), precision="bfloat16")
     assert network.precision == "bfloat16"
     error = relative_error(network(x), OnnxNetwork(model)(x))
     # Eight bits: 2e-3 per number. Above 0, or nothing was computed in bfloat16.
@@ -300,9 +303,70 @@ def test_a_single_chunk_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
         separator.separate(reference.noise((2, 5000), 0), 44100)
 
 
-def test_openvino_does_not_take_a_precision_that_the_device_only_imitates(
-    model: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+def test_no_engine_takes_a_precision_that_the_device_only_imitates(
+    model: Path, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dttnet.runtime.openvino.computes_in", lambda precision, _: precision == "float32")
-    with pytest.raises(DeviceError, match="has no bfloat16 arithmetic: OpenVINO would compute in float32"):
-        opened(model, engine="openvino", device="cpu", precision="bfloat16")
+    monkeypatch.setattr(f"dttnet.runtime.{engine}.computes_in", lambda precision, _: precision == "float32")
+    with pytest.raises(DeviceError, match="has no bfloat16 arithmetic: .* leave the precision out"):
+        opened(model, engine=engine, device="cpu", precision="bfloat16")
+
+
+@pytest.mark.parametrize("error", [ImportError("no libcudart.so"), OSError("no libcudart.so")])
+def test_auto_goes_past_an_engine_that_is_broken(model: Path, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> list[str]:
+        raise error
+
+    monkeypatch.setattr("dttnet.runtime.torch.devices", broken)
+    monkeypatch.setattr(choice, "_may_have", lambda _: True)
+    assert opened(model).device == "cpu"
+    message = r"torch is installed, but cannot be loaded \(no libcudart.so\): install it again"
+    assert choice.why_not("torch", "cuda") == message.replace("\\", "")
+    with pytest.raises(DeviceError, match=message):
+        opened(model, engine="torch")
+    assert {side.device for side in sides(str(model), engine="torch")} == {"cpu"}
+
+
+def test_auto_goes_past_an_engine_that_cannot_read_the_file(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path) -> None:
+        raise ModelError(f"{path}: does not name its architecture")
+
+    monkeypatch.setattr(choice, "_ORDER", (("torch", "cpu"), ("onnxruntime", "cpu")))
+    monkeypatch.setattr("dttnet.runtime.torch.load_network", fail)
+    found = choice.open_networks([model])
+    assert found.networks[0].engine == "onnxruntime"
+    assert found.failed == (f"torch on cpu: {model}: does not name its architecture",)
+    with pytest.raises(ModelError, match="does not name its architecture"):
+        choice.open_networks([model], engine="torch")
+
+
+def test_a_file_that_onnxruntime_cannot_read_is_wrong_for_all(tmp_path: Path) -> None:
+    (tmp_path / "a.onnx").write_bytes(b"no model")
+    with pytest.raises(ModelError, match=r"a\.onnx: not a model that onnxruntime can load"):
+        choice.open_networks([tmp_path / "a.onnx"])
+
+
+def test_short_memory_is_told_as_that_by_torch(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = TorchNetwork(*load_network(model))
+
+    def fail(_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 18 bytes")
+
+    monkeypatch.setattr(network, "_forward", fail)
+    with pytest.raises(OutOfMemoryError, match="cpu: out of memory"):
+        network(reference.noise((1, 4, 16, 64), 0))
+
+
+def test_short_memory_is_told_as_that_by_openvino(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = opened(model, engine="openvino", device="cpu")
+
+    class Empty:
+        def create_infer_request(self) -> Empty:
+            return self
+
+        def infer(self, _: object) -> list[NDArray[np.float32]]:
+            return [np.zeros((0, len(read_card(model).stems), 4, 0, 64), np.float32)]
+
+    monkeypatch.setattr(network, "_compiled", Empty())
+    with pytest.raises(OutOfMemoryError, match="cpu: out of memory"):
+        network(reference.noise((1, 4, 16, 64), 0))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from conftest import gain_model, identity_model, noise
 from dttnet import AudioError, DeviceError, ModelError, Separator, UsageError
 from dttnet.config import Transform
+from dttnet.errors import OutOfMemoryError
 from dttnet.runtime.onnx import read_card
 from dttnet.stft import istft, stft
 
@@ -358,6 +359,7 @@ def test_blocks_must_agree_in_channels(four_stems: Path) -> None:
         ({"stems": ["vocals"], "complement": "vocals"}, UsageError, "complement"),
         ({"overlap": 1.0}, UsageError, "from 0 to 0.9"),
         ({"threads": 0}, UsageError, "threads"),
+        ({"threads": 100_000}, UsageError, "threads is 100000: there are"),
         ({"batch_size": 0}, UsageError, "batch_size"),
         ({"chunk_frames": 3}, UsageError, "give at least"),
         ({"chunk_edges": "zeros"}, UsageError, "chunk_edges"),
@@ -374,6 +376,27 @@ def test_impossible_options_are_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         Separator(str(four_stems), **options)  # type: ignore[arg-type]  # of several types
+
+
+def test_a_model_may_be_given_as_a_path(four_stems: Path) -> None:
+    assert Separator(four_stems).stems == Separator(str(four_stems)).stems
+
+
+def test_files_are_wanted_for_each_stem_and_no_other(one_stem: Path, tmp_path: Path) -> None:
+    separator = Separator(one_stem)
+    for names in ([], ["vocals"], ["vocals", "no_vocals", "drums"]):
+        with pytest.raises(UsageError, match="give one for each of vocals, no_vocals"):
+            separator.separate_file("a.wav", {name: tmp_path / f"{name}.wav" for name in names})
+
+
+def test_numpy_without_memory_is_told_as_engines_are(one_stem: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError("Unable to allocate 3 GiB")
+
+    separator = Separator(one_stem)
+    monkeypatch.setattr(separator, "_estimate", fail)
+    with pytest.raises(OutOfMemoryError, match=r"cpu: out of memory \(Unable to allocate 3 GiB"):
+        separator.separate(mixture(1000), 44100)
 
 
 def test_auto_says_which_device_it_took(four_stems: Path) -> None:

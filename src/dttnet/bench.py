@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 
 from dttnet import store
-from dttnet.errors import DttnetError, UsageError
+from dttnet.errors import DeviceError, DttnetError, UsageError
 from dttnet.runtime import choice
 from dttnet.runtime.onnx import read_card
 from dttnet.separator import Separator
@@ -92,10 +92,22 @@ def sides(model: str, *, engine: str = choice.AUTO, threads: int | None = None, 
         )
         for name in engines
         if choice.is_installed(name)
-        for device in choice.devices(name)
-        for precision in choice.PRECISIONS
-        if choice.computes_in(name, device, precision)
+        for device, precision in _ways(name)
         for part in wanted
+    ]
+
+
+def _ways(engine: str) -> list[tuple[str, str]]:
+    """The devices and precisions of an engine; of a broken one that with which measuring will tell what is wrong."""
+    try:
+        devices = choice.devices(engine)
+    except DeviceError:
+        return [("cpu", "float32")]
+    return [
+        (device, precision)
+        for device in devices
+        for precision in choice.PRECISIONS
+        if choice.computes_in(engine, device, precision)
     ]
 
 

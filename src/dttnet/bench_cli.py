@@ -17,7 +17,7 @@ from dttnet.exit_codes import with_exit_codes
 )
 @click.option("--seconds", type=click.FloatRange(min=1), default=20.0, show_default=True, help="Of noise.")
 @click.option("--runs", type=click.IntRange(min=1), default=3, show_default=True, help="Of which the median counts.")
-@click.option("--threads", type=int, default=None, help="Of the CPU.  [default: all physical cores]")
+@click.option("--threads", type=click.IntRange(1), default=None, help="Of the CPU.  [default: all physical cores]")
 @click.option("--low-memory", is_flag=True, help="As of `dttnet separate`.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object.")
 @with_exit_codes

@@ -150,7 +150,7 @@ def _auto() -> tuple[str, tuple[str, ...]]:
         return f"nothing: {error}", ()
     passed_over = []
     for engine, device in choice.candidates():
-        if (engine, device) == (separator.engine, separator.device):
+        if (engine, device) == (separator.engine, separator.device.partition(":")[0]):
             break
         reason = choice.why_not(engine, device)
         if reason:

@@ -23,6 +23,7 @@ from dttnet.audio import BLOCK, MAX_RATE_HZ, MIN_RATE_HZ, Encoding, Resampler, S
 from dttnet.chunks import Chunk, Chunker, ChunkPlan, OverlapAdd, SampleQueue
 from dttnet.config import NetworkCard, Transform
 from dttnet.consistency import missing_shares, treble_shares, upper_end
+from dttnet.cpus import count_cpus
 from dttnet.errors import AudioError, ModelError, OutOfMemoryError, UsageError
 from dttnet.runtime import Network
 from dttnet.runtime.choice import AUTO, open_networks
@@ -43,6 +44,10 @@ _REFERENCE_FRAMES = 256
 
 _N_PARALLEL = 2
 """Chunks that are worked on at once, where the engine gains by it: more would cost memory on every machine."""
+
+_MANY_THREADS = 64
+"""More than these, and than four for each CPU, are surely a mistake: ONNX Runtime starts what it is told to, until memory
+is gone."""
 
 # More are surely samples in the place of channels.
 MAX_CHANNELS = 64
@@ -135,7 +140,7 @@ class Separator:
 
     def __init__(
         self,
-        model: str | Sequence[Network] = store.DEFAULT_MODEL,
+        model: str | Path | Sequence[Network] = store.DEFAULT_MODEL,
         *,
         stems: Sequence[str] | None = None,
         complement: str | None = None,
@@ -154,12 +159,16 @@ class Separator:
     ) -> None:
         if threads is not None and threads < 1:
             raise UsageError(f"threads is {threads}: give at least 1")
+        if threads is not None and threads > max(_MANY_THREADS, 4 * count_cpus()):
+            raise UsageError(f"threads is {threads}: there are {count_cpus()} CPUs; give as many or fewer")
         if quality not in QUALITIES:
             raise UsageError(f"quality is {quality!r}: give {', '.join(QUALITIES)}")
         if batch_size < 1:
             raise UsageError(f"batch_size is {batch_size}: give at least 1")
         if chunk_edges not in ("neighbours", "reflect"):
             raise UsageError(f"chunk_edges is {chunk_edges!r}: give 'neighbours' or 'reflect'")
+        if isinstance(model, Path):
+            model = str(model)
         self.model = store.find(model) if isinstance(model, str) else store.Model(name="networks", files=())
         cards = (
             [read_card(path) for path in self.model.files]
@@ -299,12 +308,16 @@ class Separator:
 
         Raises:
             AudioError: The source cannot be read or a file cannot be written.
-            UsageError: A file would overwrite the source or another one.
+            UsageError: A file would overwrite the source or another one, or there is not one for each stem.
             ModelError: The network gave something that is not a number.
         """
         path = Path(path)
         encoding = encoding or Encoding()
         if isinstance(out, Mapping):
+            if set(out) != set(self.stems):
+                raise UsageError(
+                    f"out has files for {', '.join(out) or 'nothing'}: give one for each of {', '.join(self.stems)}"
+                )
             outputs = {stem: Path(out[stem]) for stem in self.stems}
         else:
             outputs = {stem: Path(out) / f"{stem}.{encoding.format}" for stem in self.stems}
@@ -363,9 +376,11 @@ class Separator:
             try:
                 parts = [audio[first : first + n_at_once] for first in range(0, len(audio), n_at_once)]
                 return np.concatenate([self._estimate(part, start) for part in parts])
-            except OutOfMemoryError:
-                if n_at_once == 1:
+            except (OutOfMemoryError, MemoryError) as error:
+                if n_at_once == 1 and isinstance(error, OutOfMemoryError):
                     raise
+                if n_at_once == 1:
+                    raise OutOfMemoryError(f"{self.device}: out of memory ({error})") from error
                 n_at_once = -(-n_at_once // 2)
                 self._batch_size = min(self._batch_size, n_at_once)
 

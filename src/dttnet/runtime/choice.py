@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dttnet.errors import DeviceError, MissingExtraError, UsageError
+from dttnet.errors import DeviceError, MissingExtraError, ModelError, UsageError
 
 if TYPE_CHECKING:
     from dttnet.runtime import Network
@@ -97,6 +98,11 @@ def open_networks(
             return Opened([opened(path, name, where) for path in paths], tuple(failed))
         except DeviceError as error:
             failed.append(f"{name} on {where}: {error}")
+        except ModelError as error:
+            # What ONNX Runtime cannot read nobody can. The others may lack an operator, or weights by their names.
+            if engine != AUTO or name == "onnxruntime":
+                raise
+            failed.append(f"{name} on {where}: {error}")
     raise DeviceError("; ".join([*failed, *absent]))
 
 
@@ -115,18 +121,23 @@ def is_installed(engine: str) -> bool:
 
 
 def devices(engine: str) -> list[str]:
-    """What an engine that is installed can run on, as it calls it."""
-    if engine == "onnxruntime":
-        from dttnet.runtime import onnx
+    """What an engine that is installed can run on, as it calls it.
 
-        return onnx.devices()
-    if engine == "openvino":
-        from dttnet.runtime import openvino
+    Raises:
+        DeviceError: It is installed, but broken.
+    """
+    with _loading(engine):
+        if engine == "onnxruntime":
+            from dttnet.runtime import onnx
 
-        return openvino.devices()
-    from dttnet.runtime import torch
+            return onnx.devices()
+        if engine == "openvino":
+            from dttnet.runtime import openvino
 
-    return torch.devices()
+            return openvino.devices()
+        from dttnet.runtime import torch
+
+        return torch.devices()
 
 
 def why_not(engine: str, device: str, *, precision: str = "float32") -> str:
@@ -136,7 +147,10 @@ def why_not(engine: str, device: str, *, precision: str = "float32") -> str:
     if engine == "onnxruntime" and precision != "float32":
         return f"it computes in float32, not in {precision}, which the engines openvino and torch may"
     # To import torch takes seconds: not where there can be no GPU.
-    there = ["cpu"] if engine == "torch" and not _may_have(device) else devices(engine)
+    try:
+        there = ["cpu"] if engine == "torch" and not _may_have(device) else devices(engine)
+    except DeviceError as error:
+        return str(error)
     if device not in there and device.partition(":")[0] not in there:
         return f"there is no device {device!r} that it can use, only {', '.join(there)}"
     return ""
@@ -155,6 +169,15 @@ def computes_in(engine: str, device: str, precision: str) -> bool:
     return torch.computes_in(precision, device)
 
 
+@contextlib.contextmanager
+def _loading(engine: str) -> Iterator[None]:
+    """Tell what a package raises that lacks libraries of its own."""
+    try:
+        yield
+    except (ImportError, OSError) as error:
+        raise DeviceError(f"{engine} is installed, but cannot be loaded ({error}): install it again") from error
+
+
 def _may_have(device: str) -> bool:
     if device.startswith("cuda"):
         return Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists() or shutil.which("nvidia-smi") is not None
@@ -169,9 +192,11 @@ def _open(
 
         return OnnxNetwork(path, device=device, threads=threads, n_parallel=n_parallel)
     if engine == "openvino":
-        from dttnet.runtime.openvino import OpenVinoNetwork
+        with _loading(engine):
+            from dttnet.runtime.openvino import OpenVinoNetwork
 
         return OpenVinoNetwork(path, device=device, threads=threads, precision=precision, n_parallel=n_parallel)
-    from dttnet.runtime.torch import open_network
+    with _loading(engine):
+        from dttnet.runtime.torch import open_network
 
     return open_network(path, device=device, threads=threads, precision=precision, compiled=compiled)

@@ -73,14 +73,19 @@ class OnnxNetwork:
             (out,) = self._session.run(None, {self._input: packed})
         except Exception as error:  # onnxruntime's exceptions share no public root
             reason = str(error).splitlines()[0]
-            if any(sign in reason.lower() for sign in _OUT_OF_MEMORY):
+            if means_out_of_memory(error):
                 raise OutOfMemoryError(f"{self.device}: out of memory ({reason})") from error
             raise ModelError(f"the network failed on {self.device} ({reason})") from error
         result: NDArray[np.float32] = out
         return result
 
 
-_OUT_OF_MEMORY = ("failed to allocate memory", "out of memory", "bad allocation", "bad_alloc")
+_OUT_OF_MEMORY = ("failed to allocate memory", "can't allocate memory", "out of memory", "bad allocation", "bad_alloc")
+
+
+def means_out_of_memory(error: Exception) -> bool:
+    """Whether an engine says with an error that memory is short: none has an exception of its own for it everywhere."""
+    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _OUT_OF_MEMORY)
 
 
 def _open_on(path: Path, device: str, threads: int) -> ort.InferenceSession:

@@ -12,8 +12,8 @@ import openvino.opset13 as ops
 from numpy.typing import NDArray
 
 from dttnet.cpus import count_cores
-from dttnet.errors import DeviceError, ModelError
-from dttnet.runtime.onnx import read_card
+from dttnet.errors import DeviceError, ModelError, OutOfMemoryError
+from dttnet.runtime.onnx import means_out_of_memory, read_card
 
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 _CAPABILITIES = {"bfloat16": "BF16", "float16": "FP16"}
@@ -100,8 +100,13 @@ class OpenVinoNetwork:
             # A request of its own for each call: they may come from several threads.
             outputs = self._compiled.create_infer_request().infer([packed])
         except RuntimeError as error:
+            if means_out_of_memory(error):
+                raise OutOfMemoryError(f"{self.device}: out of memory ({_reason(error)})") from error
             raise ModelError(f"the network failed on {self.device}, out of memory? ({_reason(error)})") from error
         result: NDArray[np.float32] = outputs[0].astype(np.float32, copy=False)
+        # Where memory is short OpenVINO may give an empty array and say nothing.
+        if (result.shape[0], *result.shape[2:]) != packed.shape:
+            raise OutOfMemoryError(f"{self.device}: out of memory? (OpenVINO gave {result.size} numbers)")
         return result
 
 

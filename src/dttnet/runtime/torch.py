@@ -15,7 +15,7 @@ from dttnet.config import NetworkCard, network_config
 from dttnet.errors import DeviceError, ModelError, OutOfMemoryError
 from dttnet.nn.build import build_network
 from dttnet.nn.graph import read_weights
-from dttnet.runtime.onnx import read_card
+from dttnet.runtime.onnx import means_out_of_memory, read_card
 
 _PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -79,8 +79,11 @@ class TorchNetwork:
             ):
                 out = self._forward(torch.from_numpy(packed).to(where))
             result: NDArray[np.float32] = out.float().cpu().numpy()
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
+        except RuntimeError as error:
+            if not means_out_of_memory(error):
+                raise
+            if where.type == "cuda":
+                torch.cuda.empty_cache()
             raise OutOfMemoryError(f"{where}: out of memory ({str(error).splitlines()[0]})") from error
         return result
 
@@ -118,11 +121,15 @@ def open_network(
         precision, compiled: See `TorchNetwork`.
 
     Raises:
-        DeviceError: The device is not there.
+        DeviceError: The device is not there, or has no such arithmetic.
         ModelError: See `load_network`.
     """
     if device.partition(":")[0] not in devices():
         raise DeviceError(f"there is no device {device!r} that torch can use, only {', '.join(devices())}")
+    if not computes_in(precision, device.partition(":")[0]):
+        raise DeviceError(
+            f"this {device} has no {precision} arithmetic: torch would be many times slower; leave the precision out"
+        )
     network, card = load_network(path)
     if threads is not None:
         torch.set_num_threads(threads)
