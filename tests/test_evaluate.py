@@ -552,6 +552,44 @@ def test_scores_of_other_settings_are_made_again(tmp_path: Path, four_stems: Pat
     assert not skipped(baselines=True)
 
 
+def test_estimates_of_other_settings_are_not_taken_for_saved(tmp_path: Path, four_stems: Path) -> None:
+    write_song(tmp_path / "set" / "a", song(), rate=44100)
+    drums = tmp_path / "stems" / "test" / "a" / "drums.wav"
+    settings = [
+        ModelSettings(model=str(four_stems), device="cpu", threads=1, adds_up=adds_up) for adds_up in (True, False)
+    ]
+    score_model(tmp_path / "set", settings[0], tmp_path / "out", save_to=tmp_path / "stems")
+    first = drums.read_bytes()
+    score_model(tmp_path / "set", settings[1], tmp_path / "out")
+    score_model(tmp_path / "set", settings[1], tmp_path / "out", save_to=tmp_path / "stems")
+    assert drums.read_bytes() != first
+    again = plan_model(
+        tracks_of(tmp_path / "set"), settings[1], stems=STEMS, out=tmp_path / "out", save_to=tmp_path / "stems"
+    )
+    assert run(again)[0].is_skipped
+
+
+def test_a_track_that_fails_leaves_no_scores_of_an_earlier_run(tmp_path: Path) -> None:
+    root, estimates = make_set(tmp_path, 2)
+    out = tmp_path / "out"
+    arguments = (root, "--estimates", estimates, "-o", out)
+    assert evaluate(*arguments).exit_code == 0
+    for number, left in ((0, 1), (1, 0)):
+        for path in (estimates / f"song {number}").iterdir():
+            path.write_bytes(b"junk")
+        assert evaluate(*arguments).exit_code == 1
+        assert len(list((out / "test").glob("*.json"))) == left
+        assert (out / "summary.md").exists() == (out / "summary.json").exists() == bool(left)
+
+
+def test_baselines_of_some_tracks_are_no_row(tmp_path: Path) -> None:
+    root, estimates = make_set(tmp_path, 2)
+    first = score_files(root, estimates, tmp_path / "out", baselines=True)
+    second = score_files(root, estimates, tmp_path / "out2")
+    scores = [outcome.scores for outcome in (first[0], second[1]) if outcome.scores is not None]
+    assert Summary(name="mixed", stems=STEMS, tracks=tuple(scores)).methods == (ESTIMATES,)
+
+
 def test_there_are_no_more_workers_than_cpus_for_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
     assert default_workers(10, has_model=False) == 3

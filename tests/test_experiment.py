@@ -90,7 +90,11 @@ def test_a_file_changes_what_it_is_based_on(tmp_path: Path) -> None:
         ("stems=[1", "'stems=\\[1': "),
         ("hardware.precision=int8", "hardware.precision is 'int8': give one of auto, float32"),
         ("optimizer.kind=sgd", "optimizer.kind is 'sgd': give adamw, adam or muon"),
-        ("seed=-1", "seed is -1: it must not be negative"),
+        ("seed=-1", "seed is -1: give 0 to 4294967295"),
+        ("seed=4294967296", "seed is 4294967296: give 0 to 4294967295"),
+        ("optimizer.eps=-1", "optimizer.eps is -1.0: it must not be negative"),
+        ("optimizer.weight_decay=-1", "optimizer.weight_decay is -1.0: it must not be negative"),
+        ("base=quick", "'base=quick': name that configuration in the place of dttnet_vocals"),
         ("ema_decay=1", "ema_decay is 1.0: give 0 to 1, or null"),
     ],
 )
@@ -103,6 +107,7 @@ def test_what_is_not_known_is_an_error(override: str, message: str) -> None:
     ("override", "message"),
     [
         ("network.width=3", r"network: model configuration: DTTNetConfig does not know \['width'\]"),
+        ("network.groth=3", r"network: .* does not know \['groth'\]: did you mean growth\?"),
         ("network.architecture=unet", "network: model configuration: architecture must be one of dttnet"),
         ("network.n_stems=4", "network.n_stems is 4, but transform and stems make it 1: leave it out"),
         ("transform.n_fft=5", "transform: model configuration: n_fft must be even, is 5"),

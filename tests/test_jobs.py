@@ -235,9 +235,8 @@ def test_what_may_not_be_looked_at_is_left_for_the_work_to_report(monkeypatch: p
     assert not Job(source=Path("a.wav"), outputs={"vocals": Path("locked/vocals.wav")}).is_done
 
 
-def test_a_folder_that_may_not_be_searched_is_left_for_the_work_to_report(
-    music: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("music")
+def test_a_folder_that_may_not_be_searched_is_left_for_the_work_to_report(monkeypatch: pytest.MonkeyPatch) -> None:
     search = os.scandir
 
     def refuse(place: Path | str) -> object:

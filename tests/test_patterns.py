@@ -318,6 +318,14 @@ def test_a_report_of_what_is_no_folder_of_sets_is_refused(tmp_path: Path) -> Non
     assert "not a folder that `dttnet patterns build` made" in result.stderr
 
 
+def test_a_report_of_a_stem_that_the_sets_have_not_is_refused(built: Built, tmp_path: Path) -> None:
+    arguments = ["patterns", "report", str(built.out), "-o", str(tmp_path / "report"), "-n", "fast", "--stem", "vocal"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert "--stem vocal: the sets have vocals, " in result.stderr
+    assert not (tmp_path / "report").exists()
+
+
 def test_a_report_of_two_models_of_one_name_is_refused(built: Built, tmp_path: Path) -> None:
     models = [str(gain_model(tmp_path / folder / "mine", {"vocals": 1.0}, name="mine")) for folder in ("a", "b")]
     arguments = ["patterns", "report", str(built.out), "-o", str(tmp_path / "report"), "-n", models[0], "-n", models[1]]

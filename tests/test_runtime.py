@@ -308,12 +308,14 @@ def test_no_engine_takes_a_precision_that_the_device_only_imitates(
     model: Path, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(f"dttnet.runtime.{engine}.computes_in", lambda precision, _: precision == "float32")
-    with pytest.raises(DeviceError, match="has no bfloat16 arithmetic: .* leave the precision out"):
+    with pytest.raises(DeviceError, match=r"has no bfloat16 arithmetic: .* leave the precision out"):
         opened(model, engine=engine, device="cpu", precision="bfloat16")
 
 
 @pytest.mark.parametrize("error", [ImportError("no libcudart.so"), OSError("no libcudart.so")])
-def test_auto_goes_past_an_engine_that_is_broken(model: Path, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_goes_past_an_engine_that_is_broken(
+    model: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken() -> list[str]:
         raise error
 

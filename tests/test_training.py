@@ -6,6 +6,7 @@ import copy
 import csv
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -645,6 +646,52 @@ def test_a_run_of_another_experiment_is_not_continued(tmp_path: Path, train: Cal
     with pytest.raises(UsageError, match=r"holds a run of another experiment.* seed: 2021 -> 3"):
         train("run", "steps=4", "seed=3")
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").read_bytes() == before
+
+
+def test_a_run_on_other_data_or_from_another_start_is_not_continued(
+    tmp_path: Path, train: Callable[..., FitReport], songs: Path
+) -> None:
+    train("run", "steps=2")
+    others = tmp_path / "others"
+    shutil.copytree(songs, others)
+    with pytest.raises(UsageError, match=rf"run: was trained on other data.* undo: {songs.name} .* -> others \("):
+        train("run", "steps=4", roots=[others])
+    train("start", "steps=1")
+    release(tmp_path / "start", tmp_path / "model")
+    with pytest.raises(UsageError, match=r"or from another start.*; started from "):
+        train("run", "steps=4", start=str(tmp_path / "model"))
+    assert read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt").step == 2
+
+
+def test_a_run_that_goes_on_knows_its_best(tmp_path: Path, train: Callable[..., FitReport]) -> None:
+    keep = ("validation.keep=1", "validation.every=1")
+    whole = train("whole", *keep, "steps=4")
+    train("parts", *keep, "steps=2")
+    parts = train("parts", *keep, "steps=4")
+    assert (parts.best_usdr, parts.best and parts.best.name) == (whole.best_usdr, whole.best and whole.best.name)
+    assert len(list((tmp_path / "parts" / "checkpoints").glob("best-*"))) == 1
+
+
+@pytest.mark.parametrize("n_workers", [0, 1])
+def test_a_broken_song_is_named_in_one_line(
+    tmp_path: Path, train: Callable[..., FitReport], songs: Path, n_workers: int
+) -> None:
+    shutil.copytree(songs, tmp_path / "broken")
+    for path in (tmp_path / "broken" / "train").rglob("vocals.wav"):
+        soundfile.write(path, np.full((2 * 44100, 2), np.nan), 44100, subtype="FLOAT")
+    with pytest.raises(AudioError, match=r"vocals\.wav: its sample at") as caught:
+        train("run", f"hardware.n_workers={n_workers}", roots=[tmp_path / "broken"])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_second_file_for_a_stem_is_not_exported_beside_the_first(
+    tmp_path: Path, train: Callable[..., FitReport]
+) -> None:
+    train("run", "steps=1")
+    first = release(tmp_path / "run", tmp_path / "model")
+    with pytest.raises(UsageError, match=f"{first.path}: gives vocals already"):
+        release(tmp_path / "run", tmp_path / "model", stems=["vocals"])
+    release(tmp_path / "run", tmp_path / "model")  # in the place of the first
 
 
 def test_the_best_of_another_experiment_is_not_left_beside_ours(

@@ -380,13 +380,15 @@ class _PyAVReader:
         if pending:
             yield np.concatenate(pending, axis=1)
         if self._is_short(n_read):
-            self.warnings.append(f"{self._path}: truncated: it ends before its audio does; the stems have what is there")
+            self.warnings.append(
+                f"{self._path}: truncated: it ends before its audio does; the stems have what is there"
+            )
 
     def _deinterleave(self, frame: Any) -> Float:
         return np.ascontiguousarray(frame.to_ndarray().reshape(-1, self.info.n_channels).T)
 
     def _is_short(self, n_read: int) -> bool:
-        """Whether there are fewer samples than the header says. Codecs' delays and padding are below a quarter second."""
+        """Whether there are fewer samples than the header says. Delays and padding are below a quarter of a second."""
         if self._container.format.name not in _HEADERS_WITH_LENGTH:
             return False  # FFmpeg guesses from size and bit rate
         if self._stream.duration is not None:

@@ -7,6 +7,7 @@ checked when the object is made; nothing else in the package checks them again.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import types
 import typing
 from collections.abc import Mapping
@@ -72,7 +73,9 @@ class _Config:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]  # every subclass is one
         unknown = sorted(set(values) - known)
-        _require(not unknown, f"{cls.__name__} does not know {unknown}: made by a newer dttnet? Update dttnet")
+        close = difflib.get_close_matches(unknown[0], known, n=1) if unknown else []
+        hint = f"did you mean {close[0]}?" if close else "made by a newer dttnet? Update dttnet"
+        _require(not unknown, f"{cls.__name__} does not know {unknown}: {hint}")
         kinds = typing.get_type_hints(cls)
         # JSON and YAML have lists where we have tuples.
         return cls(

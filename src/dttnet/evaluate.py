@@ -7,6 +7,7 @@ Shapes: N samples. Audio is (2, N) float32: a mono file stands on both channels.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
@@ -38,6 +39,7 @@ Float = NDArray[np.float32]
 
 NO_ESTIMATE = "no estimate"
 SILENT_REFERENCE = "silent reference"
+_SAVED = "estimates saved"
 
 FOLDERS = ("{track}/{stem}.{ext}", "{split}/{track}/{stem}.{ext}")
 """Where estimates are looked for, unless a template says otherwise."""
@@ -91,9 +93,13 @@ class Job:
             scores = TrackScores.from_json(self.output.read_text(encoding="utf-8"))
         except (OSError, ValueError, LookupError, TypeError):
             return None
-        is_same = scores.made_with == self.made_with
+        is_same = {**scores.made_with, _SAVED: None} == {**self.made_with, _SAVED: None}
         has_all = not self.baselines or scores.methods.keys() >= {*BASELINES}
-        return scores if is_same and has_all and all(os.path.exists(path) for path in self.saved.values()) else None
+        # Files that are there may be of other settings, if these wrote none.
+        has_saved = not self.saved or (
+            scores.made_with.get(_SAVED, False) and all(os.path.exists(path) for path in self.saved.values())
+        )
+        return scores if is_same and has_all and has_saved else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -330,7 +336,7 @@ def score(job: Job) -> TrackScores:
         duration_s=track.duration_s,
         methods={method: score_stems(scorers[method]) for method in methods},
         left_out=left_out,
-        made_with=job.made_with,
+        made_with={**job.made_with, **({_SAVED: True} if job.saved else {})},
         warnings=tuple(warnings),
     )
 
@@ -438,6 +444,8 @@ def _attempt(job: Job) -> Outcome:
             write_text(job.output, scores.to_json())
     except (DttnetError, OSError) as error:
         message = str(error)
+        with contextlib.suppress(OSError):  # what can be neither read nor removed is no score of an earlier run
+            job.output.unlink(missing_ok=True)
         return Outcome(job=job, error=message if job.track.name in message else f"{job.full_name}: {message}")
     return Outcome(job=job, scores=scores, seconds=time.perf_counter() - started)
 

@@ -162,6 +162,9 @@ def _run(name: str, jobs: list[Job], stems: tuple[str, ...], out: Path, n_jobs: 
             click.echo(f"dttnet: {error}", err=True)
         click.echo(summary.to_text())
         click.echo(f"dttnet: summary.json, summary.md and the scores of each track are in {out}", err=True)
+    else:
+        for earlier in ("summary.json", "summary.md", "distribution.png"):
+            (out / earlier).unlink(missing_ok=True)
     if summary.failed:
         click.echo(f"dttnet: {len(summary.failed)} of {len(jobs)} tracks failed", err=True)
     incomplete = [track for track in summary.tracks if evaluation.NO_ESTIMATE in track.left_out.values()]

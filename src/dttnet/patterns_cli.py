@@ -87,10 +87,14 @@ def report(sets: Path, *, models: tuple[str, ...], out: Path, stem: str, n_jobs:
     from dttnet.errors import MissingExtraError, UsageError
     from dttnet.evaluate import ModelSettings, with_few_threads
     from dttnet.pattern_report import draw, examine, write
+    from dttnet.patterns import read_manifest
 
     def say(line: str) -> None:
         click.echo(line, err=True)
 
+    known = read_manifest(sets)["stems"]
+    if stem not in known:
+        raise UsageError(f"--stem {stem}: the sets have {', '.join(known)}")
     names = [store.find(model).name for model in models]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

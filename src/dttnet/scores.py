@@ -202,9 +202,9 @@ class Summary:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """Those that any track has."""
+        """Those that all tracks have: rows over different tracks could not be compared."""
         return tuple(
-            method for method in (ESTIMATES, *BASELINES) if any(method in track.methods for track in self.tracks)
+            method for method in (ESTIMATES, *BASELINES) if all(method in track.methods for track in self.tracks)
         )
 
     def of(self, method: str, stem: str) -> list[StemScores]:

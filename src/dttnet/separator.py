@@ -46,8 +46,8 @@ _N_PARALLEL = 2
 """Chunks that are worked on at once, where the engine gains by it: more would cost memory on every machine."""
 
 _MANY_THREADS = 64
-"""More than these, and than four for each CPU, are surely a mistake: ONNX Runtime starts what it is told to, until memory
-is gone."""
+"""More than these, and than four for each CPU, are surely a mistake: ONNX Runtime would start them until memory is
+gone."""
 
 # More are surely samples in the place of channels.
 MAX_CHANNELS = 64

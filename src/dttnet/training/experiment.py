@@ -61,6 +61,11 @@ class OptimizerConfig:
             f"optimizer.schedule is {self.schedule!r}: give constant, exponential or cosine",
         )
         _require(self.rate > 0, f"optimizer.rate is {self.rate}: it must be positive")
+        _require(self.eps >= 0, f"optimizer.eps is {self.eps}: it must not be negative")
+        _require(
+            self.weight_decay is None or self.weight_decay >= 0,
+            f"optimizer.weight_decay is {self.weight_decay}: it must not be negative",
+        )
         _require(self.warmup >= 0, f"optimizer.warmup is {self.warmup}: it must not be negative")
         _require(self.decay_every >= 1, f"optimizer.decay_every is {self.decay_every}: give at least 1")
 
@@ -188,7 +193,7 @@ class Experiment:
     def __post_init__(self) -> None:
         for name in ("n_frames", "batch_size", "accumulate", "steps", "log_every", "save_every"):
             _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}: give at least 1")
-        _require(self.seed >= 0, f"seed is {self.seed}: it must not be negative")
+        _require(0 <= self.seed < 1 << 32, f"seed is {self.seed}: give 0 to {(1 << 32) - 1}")
         _require(
             self.ema_decay is None or 0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}: give 0 to 1, or null"
         )
@@ -268,6 +273,7 @@ def load_experiment(name: str, overrides: Sequence[str] = ()) -> Experiment:
     for override in overrides:
         key, equals, _ = override.partition("=")
         _require(bool(equals and key), f"{override!r}: give key=value, such as optimizer.rate=1e-3")
+        _require(key != "base", f"{override!r}: name that configuration in the place of {name}")
         try:
             layer = OmegaConf.from_dotlist([override])
         except (OmegaConfBaseException, YAMLError) as error:

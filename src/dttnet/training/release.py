@@ -10,6 +10,7 @@ from dttnet.config import DTTNetConfig, NetworkCard, network_config
 from dttnet.errors import UsageError
 from dttnet.files import whole_file
 from dttnet.nn.build import build_network
+from dttnet.runtime.onnx import read_card
 from dttnet.training.adapt import take_stems
 from dttnet.training.experiment import Experiment
 from dttnet.training.export import ParityReport, export
@@ -80,6 +81,10 @@ def release(
         source=f"dttnet train, {checkpoint.step} steps",
     )
     path = folder / f"{'-'.join(card.stems)}.onnx"
+    for other in sorted(folder.glob("*.onnx")):
+        twice = sorted(set(read_card(other).stems) & set(card.stems))
+        if other != path and twice:
+            raise UsageError(f"{other}: gives {', '.join(twice)} already; remove it, or choose another folder")
     report = export(network, card, path, half_weights=half_weights)
     card_path = path.with_suffix(".md")
     with whole_file(card_path) as partial:

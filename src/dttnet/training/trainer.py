@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from dttnet.config import DTTNetConfig, NetworkCard
 from dttnet.cpus import count_cpus
 from dttnet.dataset import Dataset, Track, load_dataset
-from dttnet.errors import DeviceError, UsageError
+from dttnet.errors import DeviceError, DttnetError, UsageError
 from dttnet.files import whole_file
 from dttnet.nn.build import build_network
 from dttnet.training.adapt import (
@@ -134,6 +134,8 @@ def fit(
         licence="",
         training_data=_describe(datasets, experiment, start),
     )
+    if resumes:
+        _check_origin(last, card)
     task = Task(experiment, network, card, tracks)
     last_checkpoint = LastCheckpoint(last, every=experiment.save_every, report=report)
     best = ModelCheckpoint(
@@ -150,7 +152,8 @@ def fit(
         trainer = _trainer(
             experiment,
             run,
-            [last_checkpoint, *([best] if tracks else [])],
+            # The last checkpoint keeps what the other knows of the best ones.
+            [*([best] if tracks else []), last_checkpoint],
             report,
             first_step=first_step,
             progress=progress,
@@ -165,6 +168,12 @@ def fit(
         except (Stopped, SystemExit):  # Lightning makes an exit of a second Ctrl-C
             if not last_checkpoint.interrupted:
                 raise
+        except DttnetError as error:
+            # That of a worker has its traceback before it, as text.
+            name = f"{type(error).__module__}.{type(error).__qualname__}: "
+            if name not in str(error):
+                raise
+            raise type(error)(str(error).rpartition(name)[2].strip()) from error
         except torch.OutOfMemoryError as error:
             raise DeviceError(
                 f"{trainer.strategy.root_device} is out of memory: make batch_size smaller and accumulate larger"
@@ -284,6 +293,16 @@ def _check_run(experiment: Experiment, run: Path) -> None:
     if changed:
         raise UsageError(
             f"{run}: holds a run of another experiment; choose another folder, or undo: " + "; ".join(changed)
+        )
+
+
+def _check_origin(last: Path, card: NetworkCard) -> None:
+    """A run goes on with the data and from the start that it had, or its card would forget them."""
+    before = read_checkpoint(last).card.training_data
+    if before != card.training_data:
+        raise UsageError(
+            f"{last.parents[1]}: was trained on other data, or from another start; choose another folder, or undo: "
+            f"{before} -> {card.training_data}"
         )
 
 
