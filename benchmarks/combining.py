@@ -2,8 +2,9 @@
 
     python benchmarks/combining.py SONGS MODEL [--split test] [--limit N]
 
-SONGS is a folder that `dttnet data check` reads, MODEL a name or a folder; it should hear the whole spectrum. Two
-questions, answered in uSDR: who gets what the bare estimates lack of the mixture, and, if a network heard nothing above
+SONGS is a folder that `dttnet data check` reads, MODEL a name or a folder; it should hear the whole spectrum. Three
+questions, answered in uSDR: who gets what the bare estimates lack of the mixture; what a Wiener filter brings that
+knows where the stems are in 20 s, and what ours does, which knows the past; and, if a network heard nothing above
 14.7 kHz (2048 bins of 6144, as in arXiv 2309.08684, section 4.1), who should get what is there.
 """
 
@@ -24,7 +25,8 @@ from dttnet.config import Transform
 from dttnet.consistency import treble_shares, upper_end
 from dttnet.dataset import STEMS, Track, load_dataset
 from dttnet.metrics import Scorer
-from dttnet.stft import istft, stft
+from dttnet.stft import istft, pack, stft, unpack
+from dttnet.wiener import spatial_covariances, wiener_filter
 
 Float = NDArray[np.float32]
 
@@ -41,10 +43,10 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--limit", type=int, help="songs, at most")
     args = parser.parse_args()
-    separator = Separator(args.model, adds_up=False)
+    separators = {"bare": Separator(args.model, adds_up=False), "ours": Separator(args.model)}
     scores: defaultdict[str, list[list[float]]] = defaultdict(list)
     for track in evaluate.select_tracks(load_dataset(args.songs), args.split)[: args.limit]:
-        for name, scorers in scored(track, separator).items():
+        for name, scorers in scored(track, separators["bare"], separators["ours"]).items():
             # A silent stem has no SDR.
             scores[name].append([np.nan if scorer.reference_is_silent else scorer.usdr for scorer in scorers])
     print("| uSDR, dB | vocals | drums | bass | other | mean |\n|---|---:|---:|---:|---:|---:|")
@@ -53,16 +55,17 @@ def main() -> None:
         print(f"| {name} | " + " | ".join(f"{value:.2f}" for value in [*means, means.mean()]) + " |")
 
 
-def scored(track: Track, separator: Separator) -> dict[str, list[Scorer]]:
+def scored(track: Track, bare: Separator, ours: Separator) -> dict[str, list[Scorer]]:
     """The stems' scorers, by the name of each way."""
-    rate = separator.transform.sample_rate
+    rate = bare.transform.sample_rate
     truth = np.stack([track.read(stem, 0, track.n_samples, sample_rate=rate) for stem in STEMS])
-    estimates = separator.separate(truth.sum(0), rate)
-    both = np.stack([truth, [estimates[stem] for stem in STEMS]])  # (2, S, 2, N)
+    given = [separator.separate(truth.sum(0), rate) for separator in (bare, ours)]
+    all_ = np.stack([truth, *([estimates[stem] for stem in STEMS] for estimates in given)])  # (3, S, 2, N)
     found: defaultdict[str, list[Scorer]] = defaultdict(lambda: [Scorer(window=rate) for _ in STEMS])
-    chunker = Chunker(PLAN, both.shape[:-1])
-    for _, (references, bare) in itertools.chain(chunker.push(both), chunker.flush()):
-        for name, made in combined(bare, references.sum(0)):
+    chunker = Chunker(PLAN, all_.shape[:-1])
+    for _, (references, estimates, final) in itertools.chain(chunker.push(all_), chunker.flush()):
+        ways = itertools.chain(combined(estimates, references.sum(0)), [("as it is", final[..., N_FFT:-N_FFT])])
+        for name, made in ways:
             for scorer, reference, estimate in zip(found[name], references, made, strict=True):
                 scorer.push(reference[:, N_FFT:-N_FFT], estimate)
     return found
@@ -87,6 +90,13 @@ def combined(bare: Float, mixture: Float) -> Iterator[tuple[str, Float]]:
     yield '"other" has it', back(spectra + missing * weights(0, 0, 0, 1))
     yield "in proportion to the estimates' magnitudes", back(spectra + missing * sizes / (sizes.sum(0) + 1e-9))
     yield "the mixture times each magnitude's share of all", back(whole * sizes / (sizes.sum(0) + 1e-9))
+
+    packed = [pack(one[np.newaxis]) for one in equal]
+    covariances = spatial_covariances(packed)
+    powers = [one * np.sqrt((one**2).sum(1, keepdims=True)) for one in packed]  # only their size is used
+    for name, sizes_of in (("powers", powers), ("magnitudes", packed)):
+        filtered = wiener_filter(sizes_of, pack(whole[np.newaxis]), covariances)
+        yield f"Wiener filter, {name}", back(np.concatenate([unpack(one) for one in filtered]))
 
     def topped(treble: NDArray[np.complex64]) -> Float:
         return back(np.concatenate([equal[..., :N_BINS], treble], axis=-1))

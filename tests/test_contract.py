@@ -45,7 +45,7 @@ def check_null(source: Path, report: FileReport, *, at_most_db: float = -90) -> 
     assert measured <= 10 ** (at_most_db / 20)
     assert report.null_db is not None
     reported = 10 ** (report.null_db / 20)
-    noise_floor = FLOAT32_NOISE * max(1, 2 * report.peak * report.gain)
+    noise_floor = FLOAT32_NOISE * max(1, 2 * report.peak * report.gain) + 1e-15  # decibels and back
     assert measured <= reported + noise_floor
     # The report adds up the worst rounding of each stem: in thousands of samples they fall together but for a few dB.
     if report.duration_s > 0.1:
@@ -249,7 +249,7 @@ def test_integer_files_that_would_clip_get_one_common_gain(
     loud_model: Path, make_audio: MakeAudio, tmp_path: Path, encoding: Encoding
 ) -> None:
     source = make_audio("a.wav", noise(30000, peak=1.0), subtype="PCM_24")
-    separator = Separator(str(loud_model))
+    separator = Separator(str(loud_model), quality="fast")  # no filter, which leaves no stem louder than the song
     report = separator.separate_file(source, tmp_path / "out", encoding=encoding)
     kept = separator.separate_file(source, tmp_path / "float", encoding=Encoding(depth="float32"))
     assert report.peak == kept.peak > 1
@@ -266,7 +266,7 @@ def test_integer_files_that_would_clip_get_one_common_gain(
 
 def test_float_files_are_never_rescaled(loud_model: Path, make_audio: MakeAudio, tmp_path: Path) -> None:
     source = make_audio("a.wav", noise(30000, peak=4.0), subtype="FLOAT")
-    report = Separator(str(loud_model)).separate_file(source, tmp_path / "out")
+    report = Separator(str(loud_model), quality="fast").separate_file(source, tmp_path / "out")  # as above
     assert {soundfile.info(path).subtype for path in report.outputs.values()} == {"FLOAT"}
     assert (report.gain, report.warnings) == (1.0, ())
     assert report.peak == max(float(np.abs(read(path)[0]).max()) for path in report.outputs.values()) > 4

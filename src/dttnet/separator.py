@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,10 @@ from dttnet.runtime import Network
 from dttnet.runtime.choice import AUTO, open_networks
 from dttnet.runtime.onnx import read_card
 from dttnet.stft import istft, pack, stft, unpack
+from dttnet.wiener import spatial_covariances, wiener_filter
 
 Float = NDArray[np.float32]
+Result = TypeVar("Result")
 Progress = Callable[[int, int | None], None]
 """Called with the samples done and the samples in all (None if unknown)."""
 
@@ -56,6 +58,11 @@ MAX_CHANNELS = 64
 _SILENCE = 2.0**-24
 
 
+# What a chunk leaves of the past, when it is told where in the stereo image a stem is. Half of it is forgotten in a
+# minute, as another song may follow.
+_MEMORY = np.float32(0.97)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Quality:
     """How much work is done for a song.
@@ -64,14 +71,17 @@ class Quality:
         overlap: See `Separator`.
         swaps: Average with what comes of the song whose left and right are swapped, which a network does not treat
             quite alike. Twice the work.
+        filters: Where all stems are known and add up, they go through a Wiener filter, which hears where in the stereo
+            image each is.
     """
 
     overlap: float
     swaps: bool = False
+    filters: bool = True
 
 
 QUALITIES = {
-    "fast": Quality(overlap=0.0),
+    "fast": Quality(overlap=0.0, filters=False),
     "balanced": Quality(overlap=0.03),
     "best": Quality(overlap=0.25, swaps=True),
 }
@@ -198,6 +208,8 @@ class Separator:
         self.device = self._networks[0].device
         self.transform = self._layout.transform
         self._swaps = QUALITIES[quality].swaps
+        # A single stem beside all the rest is not filtered: the rest has no one place.
+        self._filters = self._layout.projects and QUALITIES[quality].filters
         n_frames = _REFERENCE_FRAMES if self._reflect else _LOW_MEMORY_FRAMES if low_memory else DEFAULT_FRAMES
         multiple = math.lcm(*(network.card.frame_multiple for network in self._networks))
         self.plan = ChunkPlan(
@@ -369,13 +381,13 @@ class Separator:
             warnings=tuple(warnings),
         )
 
-    def _estimate_in_memory(self, audio: Float, start: int) -> Float:
+    def _estimate_in_memory(self, audio: Float) -> _Estimates:
         """`_estimate`, with smaller batches from now on if the device has too little memory."""
         n_at_once = len(audio)
         while True:
             try:
                 parts = [audio[first : first + n_at_once] for first in range(0, len(audio), n_at_once)]
-                return np.concatenate([self._estimate(part, start) for part in parts])
+                return _Estimates.joined([self._estimate(part) for part in parts])
             except (OutOfMemoryError, MemoryError) as error:
                 if n_at_once == 1 and isinstance(error, OutOfMemoryError):
                     raise
@@ -384,17 +396,13 @@ class Separator:
                 n_at_once = -(-n_at_once // 2)
                 self._batch_size = min(self._batch_size, n_at_once)
 
-    def _estimate(self, audio: Float, start: int) -> Float:
-        """One call of the networks: chunk inputs (B, 2, core + 2 n_fft) -> tracks (B, K, 2, core)."""
+    def _estimate(self, audio: Float) -> _Estimates:
+        """One call of the networks, on chunk inputs (B, 2, core + 2 n_fft)."""
         half = self.plan.half
         if self._reflect:
             audio = np.pad(audio[..., half:-half], ((0, 0), (0, 0), (half, half)), mode="reflect")
-        # The networks see bins from 0 on. Those above go to outputs that add up; a last one alone, at half the sample
-        # rate, is not worth the work.
-        n_seen, n_fft = self.transform.n_bins, self.transform.n_fft
-        is_continued = self._adds_up and n_seen < n_fft // 2
-        whole = replace(self.transform, n_bins=n_fft // 2 + 1) if is_continued else self.transform
-        spectrum = stft(audio, whole)
+        n_seen = self.transform.n_bins
+        spectrum = stft(audio, self._whole)
         mixture = pack(spectrum[..., :n_seen])
         estimates: list[Float] = [mixture] * len(self._layout.known)
         for network, positions in zip(self._networks, self._layout.positions, strict=True):
@@ -403,6 +411,31 @@ class Separator:
             given = _from_both_sides(network, seen) if self._swaps else network(seen)
             for index, position in enumerate(positions):
                 estimates[position] = _widened(given[:, index], n_seen)
+        covariances = np.zeros((len(mixture), 0, 4, n_seen), np.float32)
+        if self._filters:
+            covariances = spatial_covariances(estimates)
+        return _Estimates(spectrum=spectrum, mixture=mixture, stems=estimates, covariances=covariances)
+
+    @property
+    def _whole(self) -> Transform:
+        """Of spectra with the bins that outputs have: those of the networks, and those above if outputs add up. The
+        last one alone, at half the sample rate, is not worth the work."""
+        n_bins, n_fft = self.transform.n_bins, self.transform.n_fft
+        is_continued = self._adds_up and n_bins < n_fft // 2
+        return replace(self.transform, n_bins=n_fft // 2 + 1) if is_continued else self.transform
+
+    def _render(self, found: _Estimates, covariances: Float, start: int) -> Float:
+        """Estimates of chunks -> tracks (B, K, 2, core).
+
+        Args:
+            covariances: (B, S, 4, F) to filter with; see `wiener_filter`.
+            start: Of the first chunk, in samples, for people.
+        """
+        half = self.plan.half
+        n_seen, whole = self.transform.n_bins, self._whole
+        is_continued = whole.n_bins > n_seen
+        spectrum, mixture = found.spectrum, found.mixture
+        estimates = wiener_filter(found.stems, mixture, covariances) if self._filters else found.stems
         # What each stem is the sum of: to add it up here would be a copy of all.
         parts = [[estimate] for estimate in estimates]
         if self._layout.projects:
@@ -425,6 +458,34 @@ class Separator:
             at_s = start / self.transform.sample_rate
             raise ModelError(f"model {self.model.name!r}: the network gave NaN or infinite values at {at_s:.1f} s")
         return tracks
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Estimates:
+    """What the networks say of B chunks.
+
+    Attributes:
+        spectrum: (B, 2, T, F'), of the mixture, with the bins above the networks' band if they are needed.
+        mixture: (B, 4, T, F), packed.
+        stems: (B, 4, T, F) of each known stem.
+        covariances: (B, S, 4, F), see `spatial_covariances`; of no stem if nothing is filtered.
+    """
+
+    spectrum: NDArray[np.complex64]
+    mixture: Float
+    stems: list[Float]
+    covariances: Float
+
+    @classmethod
+    def joined(cls, parts: Sequence[_Estimates]) -> _Estimates:
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            spectrum=np.concatenate([part.spectrum for part in parts]),
+            mixture=np.concatenate([part.mixture for part in parts]),
+            stems=[np.concatenate(stems) for stems in zip(*[part.stems for part in parts], strict=True)],
+            covariances=np.concatenate([part.covariances for part in parts]),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -512,6 +573,27 @@ class _Layout:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Group:
+    """Chunks of one length on their way, B of their P pairs of channels with sound.
+
+    Attributes:
+        silent: (chunks, P, 2): which channels are.
+        is_stereo: (B,): whether the two channels differ.
+        found: Of the B that are not silent on both sides, in their order; None if all are.
+    """
+
+    chunks: list[Chunk]
+    silent: NDArray[np.bool_]
+    is_stereo: NDArray[np.bool_]
+    found: _Estimates | None
+
+    @property
+    def sounding(self) -> NDArray[np.bool_]:
+        """(chunks, P): which have sound on one side at least, B in all."""
+        return np.logical_not(self.silent.all(axis=2))
+
+
 class _Run:
     """One song on its way through a separator."""
 
@@ -535,7 +617,10 @@ class _Run:
         self._waiting: list[tuple[Chunk, Float]] = []
         self._n_parallel = min(network.n_parallel for network in separator._networks)
         # Results are taken in the order of the chunks, so that nothing depends on which is done first.
-        self._jobs: deque[Future[list[tuple[Chunk, Float]]]] = deque()
+        self._estimated: deque[Future[list[_Group]]] = deque()
+        self._rendered: deque[Future[list[tuple[Chunk, Float]]]] = deque()
+        # Of each pair of channels, over all chunks so far.
+        self._covariances: dict[int, Float] = {}
         self._pool = ThreadPoolExecutor(self._n_parallel) if self._n_parallel > 1 else None
 
     def push(self, block: Float) -> Iterator[dict[str, Float]]:
@@ -549,7 +634,9 @@ class _Run:
             if len(self._waiting) >= self._separator._batch_size:
                 self._start()
                 # One more than are worked on, so that no thread waits while a result is written.
-                if len(self._jobs) > self._n_parallel:
+                if len(self._estimated) > self._n_parallel:
+                    self._go_on()
+                if len(self._rendered) > self._n_parallel:
                     yield self._emit(self._finish())
 
     def flush(self) -> Iterator[dict[str, Float]]:
@@ -561,7 +648,9 @@ class _Run:
         for item in self._chunker.flush():
             self._waiting.append(item)
             self._start()
-        while self._jobs:
+        while self._estimated:
+            self._go_on()
+        while self._rendered:
             yield self._emit(self._finish())
         yield self._emit(np.zeros((n_pairs, len(self._layout.tracks), 2, 0), np.float32), last=True)
 
@@ -573,40 +662,75 @@ class _Run:
     def _start(self) -> None:
         """Begin to work on the waiting chunks."""
         waiting, self._waiting = self._waiting, []
-        if self._pool is not None:
-            self._jobs.append(self._pool.submit(self._work, waiting))
-            return
-        done: Future[list[tuple[Chunk, Float]]] = Future()
-        done.set_result(self._work(waiting))
-        self._jobs.append(done)
+        self._estimated.append(self._submit(self._estimate, waiting))
+
+    def _go_on(self) -> None:
+        """Go on with the oldest estimates: what comes before them in the song is known by now."""
+        groups = self._estimated.popleft().result()
+        self._rendered.append(self._submit(self._render, groups, [self._accumulate(group) for group in groups]))
 
     def _finish(self) -> Float:
         """Samples that are done with the oldest chunks (P, K, 2, n), at the model's rate."""
-        found = self._jobs.popleft().result()
+        found = self._rendered.popleft().result()
         return np.concatenate([self._joined.add(chunk, tracks) for chunk, tracks in found], axis=-1)
 
-    def _work(self, waiting: list[tuple[Chunk, Float]]) -> list[tuple[Chunk, Float]]:
-        """Run the networks on chunks: tracks (P, K, 2, core) of each."""
+    def _submit(self, work: Callable[..., Result], *arguments: Any) -> Future[Result]:
+        if self._pool is not None:
+            return self._pool.submit(work, *arguments)
+        done: Future[Result] = Future()
+        done.set_result(work(*arguments))
+        return done
+
+    def _estimate(self, waiting: list[tuple[Chunk, Float]]) -> list[_Group]:
+        """Run the networks on chunks."""
         # The last chunk may be shorter than the rest.
         by_length: dict[int, list[tuple[Chunk, Float]]] = {}
         for chunk, audio in waiting:
             by_length.setdefault(chunk.n_frames, []).append((chunk, audio))
-        done: list[tuple[Chunk, Float]] = []
-        for group in by_length.values():
-            audio = np.stack([audio for _, audio in group])  # (chunks, P, 2, n)
-            n_tracks = len(self._layout.tracks)
-            core = self._separator.plan.core_of(group[0][0].n_frames)
-            tracks = np.zeros((*audio.shape[:2], n_tracks, 2, core), np.float32)
+        groups = []
+        for members in by_length.values():
+            audio = np.stack([audio for _, audio in members])  # (chunks, P, 2, n)
             silent = np.abs(audio).max(axis=3) < _SILENCE  # (chunks, P, 2)
             sounding = ~silent.all(axis=2)
-            if sounding.any():
-                first = group[int(np.argmax(sounding.any(axis=1)))][0]
-                if silent.any():
-                    # What is on one side only is heard as mono is, which is what networks know.
-                    audio = np.where(silent[..., None], audio[:, :, ::-1], audio)
-                tracks[sounding] = self._separator._estimate_in_memory(audio[sounding], max(first.start, 0))
-                tracks.swapaxes(2, 3)[silent] = 0
-            done += [(chunk, part) for (chunk, _), part in zip(group, tracks, strict=True)]
+            if silent.any():
+                # What is on one side only is heard as mono is, which is what networks know.
+                audio = np.where(silent[..., None], audio[:, :, ::-1], audio)
+            groups.append(
+                _Group(
+                    chunks=[chunk for chunk, _ in members],
+                    silent=silent,
+                    # Where both sides are the same they say nothing about where a stem is.
+                    is_stereo=(audio[:, :, 0] != audio[:, :, 1]).any(axis=2)[sounding],
+                    found=self._separator._estimate_in_memory(audio[sounding]) if sounding.any() else None,
+                )
+            )
+        return groups
+
+    def _accumulate(self, group: _Group) -> Float:
+        """(B, S, 4, F) to filter each chunk and pair that sounds with: zeros for those not to be filtered."""
+        if group.found is None:
+            return np.zeros((0, 0, 4, 0), np.float32)
+        covariances = np.zeros_like(group.found.covariances)
+        for index, (_, pair) in enumerate(np.argwhere(group.sounding)):
+            if group.is_stereo[index]:
+                own = group.found.covariances[index]
+                earlier = self._covariances.get(pair)
+                covariances[index] = own if earlier is None else own + _MEMORY * earlier
+                self._covariances[pair] = covariances[index]
+        return covariances
+
+    def _render(self, groups: list[_Group], covariances: list[Float]) -> list[tuple[Chunk, Float]]:
+        """Tracks (P, K, 2, core) of each chunk."""
+        done: list[tuple[Chunk, Float]] = []
+        for group, of_group in zip(groups, covariances, strict=True):
+            n_tracks = len(self._layout.tracks)
+            core = self._separator.plan.core_of(group.chunks[0].n_frames)
+            tracks = np.zeros((*group.silent.shape[:2], n_tracks, 2, core), np.float32)
+            if group.found is not None:
+                first = group.chunks[int(np.argwhere(group.sounding)[0, 0])]
+                tracks[group.sounding] = self._separator._render(group.found, of_group, max(first.start, 0))
+                tracks.swapaxes(2, 3)[group.silent] = 0
+            done += zip(group.chunks, tracks, strict=True)
         return done
 
     def _emit(self, tracks: Float, *, last: bool = False) -> dict[str, Float]:
