@@ -636,7 +636,7 @@ class _Run:
                 # One more than are worked on, so that no thread waits while a result is written.
                 if len(self._estimated) > self._n_parallel:
                     self._go_on()
-                if len(self._rendered) > self._n_parallel:
+                if len(self._rendered) > 1:  # what is rendered began before what is estimated
                     yield self._emit(self._finish())
 
     def flush(self) -> Iterator[dict[str, Float]]:
