@@ -249,7 +249,7 @@ def test_integer_files_that_would_clip_get_one_common_gain(
     loud_model: Path, make_audio: MakeAudio, tmp_path: Path, encoding: Encoding
 ) -> None:
     source = make_audio("a.wav", noise(30000, peak=1.0), subtype="PCM_24")
-    separator = Separator(str(loud_model), quality="fast")  # no filter, which leaves no stem louder than the song
+    separator = Separator(str(loud_model))
     report = separator.separate_file(source, tmp_path / "out", encoding=encoding)
     kept = separator.separate_file(source, tmp_path / "float", encoding=Encoding(depth="float32"))
     assert report.peak == kept.peak > 1
@@ -266,7 +266,7 @@ def test_integer_files_that_would_clip_get_one_common_gain(
 
 def test_float_files_are_never_rescaled(loud_model: Path, make_audio: MakeAudio, tmp_path: Path) -> None:
     source = make_audio("a.wav", noise(30000, peak=4.0), subtype="FLOAT")
-    report = Separator(str(loud_model), quality="fast").separate_file(source, tmp_path / "out")  # as above
+    report = Separator(str(loud_model)).separate_file(source, tmp_path / "out")
     assert {soundfile.info(path).subtype for path in report.outputs.values()} == {"FLOAT"}
     assert (report.gain, report.warnings) == (1.0, ())
     assert report.peak == max(float(np.abs(read(path)[0]).max()) for path in report.outputs.values()) > 4

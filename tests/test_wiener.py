@@ -12,13 +12,13 @@ from dttnet.wiener import spatial_covariances, wiener_filter
 Float = NDArray[np.float32]
 
 
-def spectra(n_stems: int = 3, *, n_frames: int = 40, seed: int = 0) -> list[Float]:
-    """(2, 4, T, F) of each stem, at levels and places of its own."""
+def spectra(n_stems: int = 3, *, n_frames: int = 40, seed: int = 0, spread: float = 1.0) -> list[Float]:
+    """(2, 4, T, F) of each stem, at levels and places of its own, which lie about the middle with some spread."""
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(n_stems):
         sound = rng.standard_normal((2, 2, n_frames, 30)) * 10.0 ** rng.uniform(-2, 2)
-        left, right = rng.standard_normal(2)
+        left, right = 1 + spread * rng.standard_normal(2)
         diffuse = 0.2 * rng.standard_normal((2, 4, n_frames, 30))
         found.append((np.concatenate([left * sound, right * sound], axis=1) + diffuse).astype(np.float32))
     return found
@@ -39,7 +39,7 @@ def as_complex(packed: Float) -> NDArray[np.complex128]:
 
 
 def test_it_is_the_formula() -> None:
-    estimates = spectra()
+    estimates = spectra(spread=0.03)  # near enough for the trust to matter
     mixture = mixture_of(spectra(seed=1))
     covariances, magnitudes = [], []
     for estimate in map(as_complex, estimates):
@@ -52,15 +52,26 @@ def test_it_is_the_formula() -> None:
         for magnitude, covariance in zip(magnitudes, covariances, strict=True)
     )
     solved = np.linalg.solve(whole, as_complex(mixture)[..., None])[..., 0]
-    for out, magnitude, covariance in zip(filtered(estimates, mixture), magnitudes, covariances, strict=True):
-        expected = np.einsum("btf,bfcd,btfd->btfc", magnitude, covariance, solved)
+    bare = [covariance - 1e-3 * np.eye(2) for covariance in covariances]
+    energies = np.array([(np.abs(as_complex(estimate)) ** 2).sum(axis=(1, 3)) for estimate in estimates])
+    shares = (energies / energies.sum(axis=0))[..., None, None]
+    mean = (shares * bare).sum(axis=0)
+    diversity = (shares * np.abs(bare - mean) ** 2).sum(axis=(0, -2, -1)) / (np.abs(mean) ** 2).sum(axis=(-2, -1))
+    trust = (diversity / (diversity + 5e-3))[:, None, :, None]
+    assert 0.1 < trust.mean() < 0.9
+    for out, estimate, magnitude, covariance in zip(
+        filtered(estimates, mixture), estimates, magnitudes, covariances, strict=True
+    ):
+        expected = trust * np.einsum("btf,bfcd,btfd->btfc", magnitude, covariance, solved)
+        expected += (1 - trust) * as_complex(estimate)
         # float32, of which the inverse loses up to three digits where a stem is in one place.
         assert np.abs(as_complex(out) - expected).max() < 1e-3 * np.abs(expected).max()
 
 
-def test_what_comes_out_adds_up_whatever_the_estimates_are() -> None:
-    mixture = mixture_of(spectra(seed=1))
-    total = mixture_of(filtered(spectra(), mixture))
+def test_what_adds_up_still_does() -> None:
+    estimates = spectra()
+    mixture = mixture_of(estimates)
+    total = mixture_of(filtered(estimates, mixture))
     np.testing.assert_allclose(total, mixture, atol=1e-4 * float(np.abs(mixture).max()))  # as above
 
 
@@ -90,6 +101,15 @@ def test_where_nothing_is_known_of_places_the_estimates_stay() -> None:
     for out, estimate in zip(wiener_filter(estimates, mixture_of(estimates), covariances), estimates, strict=True):
         np.testing.assert_array_equal(out[1], estimate[1])
         assert not np.array_equal(out[0], estimate[0])
+
+
+def test_stems_that_are_all_in_one_place_stay_as_they_were_estimated() -> None:
+    (sound,) = spectra(1)
+    sound[:, 2:] = np.float32(0.5) * sound[:, :2]
+    estimates = [gain * sound for gain in (np.float32(0.5), np.float32(0.75))]
+    for out, estimate in zip(filtered(estimates, sound), estimates, strict=True):
+        # What rounding makes of their covariances' differences.
+        np.testing.assert_allclose(out, estimate, atol=1e-5 * float(np.abs(sound).max()))
 
 
 @pytest.mark.parametrize("n_silent", [1, 2])

@@ -5,7 +5,9 @@ each stem is taken for a Gaussian process of its estimate's magnitude in every b
 covariance per bin (Duong et al., "Under-determined reverberant audio source separation using a full-rank spatial
 covariance model", IEEE TASLP 2010, section III), with magnitudes in the place of powers (Liutkus and Badeau,
 "Generalized Wiener filtering with fractional power spectrograms", ICASSP 2015), which was better here by far. The
-filter that is the best for such stems gives their mean, knowing the mixture.
+filter that is the best for such stems gives their mean, knowing the mixture. Where all stems lie in one place, as they
+do at the bottom of most songs and in mono, it would only share the mixture by magnitudes, which is worse than the
+networks' masks: there these stay.
 
 Shapes: B batch, T frames, F bins. Spectra are packed: left real, left imaginary, right real, right imaginary.
 """
@@ -25,6 +27,9 @@ _TINY = np.finfo(np.float32).tiny
 _LOADING = np.float32(1e-3)
 """Of each stem's energy on both sides, what its channels do not share: without it, what is in one place of the stereo
 image could not be inverted in float32."""
+
+_NEAR = np.float32(5e-3)
+"""The diversity of places in a bin with which half of the filter's output is taken, and half of the estimate."""
 
 
 def spatial_covariances(estimates: Sequence[Float]) -> Float:
@@ -52,7 +57,7 @@ def wiener_filter(estimates: Sequence[Float], mixture: Float, covariances: Float
             stems are zero the estimates are left as they are.
 
     Returns:
-        (B, 4, T, F) of each stem. They add up to the mixture, to 1e-4 of it where its channels are alike, or less.
+        (B, 4, T, F) of each stem. They add up to what the estimates do or nearer to the mixture, but for 1e-4 of it.
     """
     filtered = [np.empty_like(mixture) for _ in estimates]
     for b, known in enumerate(covariances):
@@ -61,10 +66,15 @@ def wiener_filter(estimates: Sequence[Float], mixture: Float, covariances: Float
                 out[b] = estimate[b]
             continue
         shapes = _normalised(known)
+        trust = _trust(known)
         for start in range(0, mixture.shape[2], _BLOCK):
             here = np.s_[b, :, start : start + _BLOCK]
             _filter_block(
-                [estimate[here] for estimate in estimates], mixture[here], shapes, [out[here] for out in filtered]
+                [estimate[here] for estimate in estimates],
+                mixture[here],
+                shapes,
+                trust,
+                [out[here] for out in filtered],
             )
     return filtered
 
@@ -77,22 +87,44 @@ def _normalised(covariances: Float) -> Float:
     return normalised
 
 
-def _filter_block(estimates: list[Float], mixture: Float, shapes: Float, out: list[Float]) -> None:
-    """(4, t, F) of each stem and the mixture, (S, 4, F) of the covariances."""
+def _trust(covariances: Float) -> Float:
+    """(S, 4, F) -> (F,): how much of the filter's output is taken, from 0 where all stems are in one place to nearly 1.
+
+    It follows the variance of the stems' normalised covariances, weighted by energy, against the square of their mean.
+    """
+    energies = covariances[:, 0] + covariances[:, 1]
+    total = np.maximum(energies.sum(axis=0), _TINY)
+    shares = (energies / total)[:, np.newaxis]
+    shapes = covariances / np.maximum(energies, _TINY)[:, np.newaxis]
+    mean = (shares * shapes).sum(axis=0)
+    diversity = (shares * (shapes - mean) ** 2).sum(axis=0)
+    # Left with right stands twice in a covariance matrix.
+    twice = np.array([[1], [1], [2], [2]], np.float32)
+    ratio = (twice * diversity).sum(axis=0) / np.maximum((twice * mean**2).sum(axis=0), _TINY)
+    trust: Float = ratio / (ratio + _NEAR)
+    return trust
+
+
+def _filter_block(estimates: list[Float], mixture: Float, shapes: Float, trust: Float, out: list[Float]) -> None:
+    """(4, t, F) of each stem and the mixture, (S, 4, F) of the covariances, (F,) of the trust."""
     magnitudes = [np.sqrt((estimate**2).sum(axis=0) * np.float32(0.5)) for estimate in estimates]
     # The covariance of the mixture, that of its left and right, and of left with right.
     left, right, real, imag = (
         sum(magnitude * shape[entry] for magnitude, shape in zip(magnitudes, shapes, strict=True)) for entry in range(4)
     )
-    scale = 1 / np.maximum(left * right - real**2 - imag**2, _TINY)  # nothing at all stays nothing
+    scale = trust / np.maximum(left * right - real**2 - imag**2, _TINY)  # nothing at all stays nothing
     left_real, left_imag, right_real, right_imag = mixture
     # The inverse times the mixture.
     a_real = (right * left_real - real * right_real + imag * right_imag) * scale
     a_imag = (right * left_imag - real * right_imag - imag * right_real) * scale
     b_real = (left * right_real - real * left_real - imag * left_imag) * scale
     b_imag = (left * right_imag - real * left_imag + imag * left_real) * scale
-    for magnitude, (own_left, own_right, own_real, own_imag), to in zip(magnitudes, shapes, out, strict=True):
+    kept = 1 - trust
+    for estimate, magnitude, (own_left, own_right, own_real, own_imag), to in zip(
+        estimates, magnitudes, shapes, out, strict=True
+    ):
         to[0] = (own_left * a_real + own_real * b_real - own_imag * b_imag) * magnitude
         to[1] = (own_left * a_imag + own_real * b_imag + own_imag * b_real) * magnitude
         to[2] = (own_right * b_real + own_real * a_real + own_imag * a_imag) * magnitude
         to[3] = (own_right * b_imag + own_real * a_imag - own_imag * a_real) * magnitude
+        to += kept * estimate
