@@ -64,7 +64,10 @@ def scored(track: Track, bare: Separator, ours: Separator) -> dict[str, list[Sco
     found: defaultdict[str, list[Scorer]] = defaultdict(lambda: [Scorer(window=rate) for _ in STEMS])
     chunker = Chunker(PLAN, all_.shape[:-1])
     for _, (references, estimates, final) in itertools.chain(chunker.push(all_), chunker.flush()):
-        ways = itertools.chain(combined(estimates, references.sum(0)), [("as it is", final[..., N_FFT:-N_FFT])])
+        ways = itertools.chain(
+            combined(estimates, references.sum(0)),
+            [("Wiener filter that knows the song so far", final[..., N_FFT:-N_FFT])],
+        )
         for name, made in ways:
             for scorer, reference, estimate in zip(found[name], references, made, strict=True):
                 scorer.push(reference[:, N_FFT:-N_FFT], estimate)
@@ -92,11 +95,8 @@ def combined(bare: Float, mixture: Float) -> Iterator[tuple[str, Float]]:
     yield "the mixture times each magnitude's share of all", back(whole * sizes / (sizes.sum(0) + 1e-9))
 
     packed = [pack(one[np.newaxis]) for one in equal]
-    covariances = spatial_covariances(packed)
-    powers = [one * np.sqrt((one**2).sum(1, keepdims=True)) for one in packed]  # only their size is used
-    for name, sizes_of in (("powers", powers), ("magnitudes", packed)):
-        filtered = wiener_filter(sizes_of, pack(whole[np.newaxis]), covariances)
-        yield f"Wiener filter, {name}", back(np.concatenate([unpack(one) for one in filtered]))
+    filtered = wiener_filter(packed, pack(whole[np.newaxis]), spatial_covariances(packed))
+    yield "Wiener filter that knows these 20 s", back(np.concatenate([unpack(one) for one in filtered]))
 
     def topped(treble: NDArray[np.complex64]) -> Float:
         return back(np.concatenate([equal[..., :N_BINS], treble], axis=-1))
