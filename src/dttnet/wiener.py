@@ -5,9 +5,8 @@ each stem is taken for a Gaussian process of its estimate's magnitude in every b
 covariance per bin (Duong et al., "Under-determined reverberant audio source separation using a full-rank spatial
 covariance model", IEEE TASLP 2010, section III), with magnitudes in the place of powers (Liutkus and Badeau,
 "Generalized Wiener filtering with fractional power spectrograms", ICASSP 2015). The filter that is the best for such
-stems gives their mean, knowing the mixture. Where all stems lie in one place, as they
-do at the bottom of most songs and in mono, it would only share the mixture by magnitudes, which is worse than the
-networks' masks: there these stay.
+stems gives their mean, knowing the mixture. Where all stems lie in one place, as they do at the bottom of most songs
+and in mono, it would only share the mixture by magnitudes, which is worse than the networks' masks: there these stay.
 
 Shapes: B batch, T frames, F bins. Spectra are packed: left real, left imaginary, right real, right imaginary.
 """
