@@ -364,7 +364,10 @@ def test_the_bare_estimates_of_masks_that_learned_to_add_up_add_up(
     train("run", "network.mask=true", "transform.n_bins=256", *options)
     release(tmp_path / "run", tmp_path / "model")
     mix = noise(44100, peak=0.5).T.astype(np.float32)
-    bare, made = (Separator(str(tmp_path / "model"), adds_up=adds_up).separate(mix, 44100) for adds_up in (False, True))
+    bare, made = (  # without the filter, which only what adds up goes through
+        Separator(str(tmp_path / "model"), adds_up=adds_up, quality="fast").separate(mix, 44100)
+        for adds_up in (False, True)
+    )
     for stem in STEMS[:3]:  # "other" has that last bin
         # Weights of float32, and a network's sums.
         np.testing.assert_allclose(bare[stem], made[stem], atol=1e-5)
