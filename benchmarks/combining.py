@@ -43,10 +43,10 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--limit", type=int, help="songs, at most")
     args = parser.parse_args()
-    separators = {"bare": Separator(args.model, adds_up=False), "ours": Separator(args.model)}
+    bare, ours = Separator(args.model, adds_up=False), Separator(args.model)
     scores: defaultdict[str, list[list[float]]] = defaultdict(list)
     for track in evaluate.select_tracks(load_dataset(args.songs), args.split)[: args.limit]:
-        for name, scorers in scored(track, separators["bare"], separators["ours"]).items():
+        for name, scorers in scored(track, bare, ours).items():
             # A silent stem has no SDR.
             scores[name].append([np.nan if scorer.reference_is_silent else scorer.usdr for scorer in scorers])
     print("| uSDR, dB | vocals | drums | bass | other | mean |\n|---|---:|---:|---:|---:|---:|")
@@ -60,10 +60,10 @@ def scored(track: Track, bare: Separator, ours: Separator) -> dict[str, list[Sco
     rate = bare.transform.sample_rate
     truth = np.stack([track.read(stem, 0, track.n_samples, sample_rate=rate) for stem in STEMS])
     given = [separator.separate(truth.sum(0), rate) for separator in (bare, ours)]
-    all_ = np.stack([truth, *([estimates[stem] for stem in STEMS] for estimates in given)])  # (3, S, 2, N)
+    together = np.stack([truth, *([estimates[stem] for stem in STEMS] for estimates in given)])  # (3, S, 2, N)
     found: defaultdict[str, list[Scorer]] = defaultdict(lambda: [Scorer(window=rate) for _ in STEMS])
-    chunker = Chunker(PLAN, all_.shape[:-1])
-    for _, (references, estimates, final) in itertools.chain(chunker.push(all_), chunker.flush()):
+    chunker = Chunker(PLAN, together.shape[:-1])
+    for _, (references, estimates, final) in itertools.chain(chunker.push(together), chunker.flush()):
         ways = itertools.chain(
             combined(estimates, references.sum(0)),
             [("Wiener filter that knows the song so far", final[..., N_FFT:-N_FFT])],

@@ -45,7 +45,7 @@ def check_null(source: Path, report: FileReport, *, at_most_db: float = -90) -> 
     assert measured <= 10 ** (at_most_db / 20)
     assert report.null_db is not None
     reported = 10 ** (report.null_db / 20)
-    noise_floor = FLOAT32_NOISE * max(1, 2 * report.peak * report.gain) + 1e-15  # decibels and back
+    noise_floor = FLOAT32_NOISE * max(1, 2 * report.peak * report.gain)
     assert measured <= reported + noise_floor
     # The report adds up the worst rounding of each stem: in thousands of samples they fall together but for a few dB.
     if report.duration_s > 0.1:

@@ -70,7 +70,7 @@ def test_whoever_has_the_upper_end_of_the_band_has_what_is_above_it(
 @pytest.mark.parametrize("n_samples", LENGTHS)
 def test_an_identity_network_that_sees_all_bins_returns_its_input(tmp_path: Path, n_samples: int) -> None:
     mix = mixture(n_samples)
-    out = through(identity_model(tmp_path, n_bins=257), mix, stems=["vocals"], quality="fast")["vocals"]
+    out = through(identity_model(tmp_path, n_bins=257), mix, stems=["vocals"])["vocals"]
     np.testing.assert_allclose(out, mix, atol=ROUNDING)
 
 

@@ -87,18 +87,21 @@ class Job:
     def full_name(self) -> str:
         return full_name(self.track.name, self.track.split)
 
+    def noted(self, *, saved: bool) -> dict[str, Any]:
+        """What the file of the scores says that they were made with, and whether estimates were written beside."""
+        return {**self.made_with, **({_SAVED: True} if saved else {})}
+
     def read_scores(self) -> TrackScores | None:
         """What an earlier run wrote, if it is whole and depends on the same things."""
         try:
             scores = TrackScores.from_json(self.output.read_text(encoding="utf-8"))
         except (OSError, ValueError, LookupError, TypeError):
             return None
-        is_same = {**scores.made_with, _SAVED: None} == {**self.made_with, _SAVED: None}
+        was_saved = bool(scores.made_with.get(_SAVED))
+        is_same = scores.made_with == self.noted(saved=was_saved)
         has_all = not self.baselines or scores.methods.keys() >= {*BASELINES}
         # Files that are there may be of other settings, if these wrote none.
-        has_saved = not self.saved or (
-            scores.made_with.get(_SAVED, False) and all(os.path.exists(path) for path in self.saved.values())
-        )
+        has_saved = not self.saved or (was_saved and all(os.path.exists(path) for path in self.saved.values()))
         return scores if is_same and has_all and has_saved else None
 
 
@@ -336,7 +339,7 @@ def score(job: Job) -> TrackScores:
         duration_s=track.duration_s,
         methods={method: score_stems(scorers[method]) for method in methods},
         left_out=left_out,
-        made_with={**job.made_with, **({_SAVED: True} if job.saved else {})},
+        made_with=job.noted(saved=bool(job.saved)),
         warnings=tuple(warnings),
     )
 

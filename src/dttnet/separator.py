@@ -389,9 +389,9 @@ class Separator:
                 parts = [audio[first : first + n_at_once] for first in range(0, len(audio), n_at_once)]
                 return _Estimates.joined([self._estimate(part) for part in parts])
             except (OutOfMemoryError, MemoryError) as error:
-                if n_at_once == 1 and isinstance(error, OutOfMemoryError):
-                    raise
                 if n_at_once == 1:
+                    if isinstance(error, OutOfMemoryError):
+                        raise
                     raise OutOfMemoryError(f"{self.device}: out of memory ({error})") from error
                 n_at_once = -(-n_at_once // 2)
                 self._batch_size = min(self._batch_size, n_at_once)
@@ -579,19 +579,16 @@ class _Group:
 
     Attributes:
         silent: (chunks, P, 2): which channels are.
+        sounding: (chunks, P): which pairs have sound on one side at least, B in all.
         is_stereo: (B,): whether the two channels differ.
         found: Of the B that are not silent on both sides, in their order; None if all are.
     """
 
     chunks: list[Chunk]
     silent: NDArray[np.bool_]
+    sounding: NDArray[np.bool_]
     is_stereo: NDArray[np.bool_]
     found: _Estimates | None
-
-    @property
-    def sounding(self) -> NDArray[np.bool_]:
-        """(chunks, P): which have sound on one side at least, B in all."""
-        return np.logical_not(self.silent.all(axis=2))
 
 
 class _Run:
@@ -699,6 +696,7 @@ class _Run:
                 _Group(
                     chunks=[chunk for chunk, _ in members],
                     silent=silent,
+                    sounding=sounding,
                     # Where both sides are the same they say nothing about where a stem is.
                     is_stereo=(audio[:, :, 0] != audio[:, :, 1]).any(axis=2)[sounding],
                     found=self._separator._estimate_in_memory(audio[sounding]) if sounding.any() else None,

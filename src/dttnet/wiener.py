@@ -64,8 +64,10 @@ def wiener_filter(estimates: Sequence[Float], mixture: Float, covariances: Float
             for estimate, out in zip(estimates, filtered, strict=True):
                 out[b] = estimate[b]
             continue
-        shapes = _normalised(known)
-        trust = _trust(known)
+        energies = known[:, 0] + known[:, 1]
+        shapes = known / np.maximum(energies * np.float32(0.5), _TINY)[:, np.newaxis]
+        trust = _trust(shapes, energies)
+        shapes[:, :2] += _LOADING
         for start in range(0, mixture.shape[2], _BLOCK):
             here = np.s_[b, :, start : start + _BLOCK]
             _filter_block(
@@ -78,23 +80,14 @@ def wiener_filter(estimates: Sequence[Float], mixture: Float, covariances: Float
     return filtered
 
 
-def _normalised(covariances: Float) -> Float:
-    """(S, 4, F), with the mean of both channels' energies at one, and the loading on each."""
-    energy = (covariances[:, :1] + covariances[:, 1:2]) * np.float32(0.5)
-    normalised: Float = covariances / np.maximum(energy, _TINY)
-    normalised[:, :2] += _LOADING
-    return normalised
-
-
-def _trust(covariances: Float) -> Float:
-    """(S, 4, F) -> (F,): how much of the filter's output is taken, from 0 where all stems are in one place to nearly 1.
+def _trust(shapes: Float, energies: Float) -> Float:
+    """How much of the filter's output is taken, from 0 where all stems are in one place to nearly 1: (F,), of the
+    normalised covariances (S, 4, F) and their energies (S, F).
 
     It follows the variance of the stems' normalised covariances, weighted by energy, against the square of their mean.
     """
-    energies = covariances[:, 0] + covariances[:, 1]
     total = np.maximum(energies.sum(axis=0), _TINY)
     shares = (energies / total)[:, np.newaxis]
-    shapes = covariances / np.maximum(energies, _TINY)[:, np.newaxis]
     mean = (shares * shapes).sum(axis=0)
     diversity = (shares * (shapes - mean) ** 2).sum(axis=0)
     # Left with right stands twice in a covariance matrix.

@@ -81,9 +81,9 @@ def release(
         source=f"dttnet train, {checkpoint.step} steps",
     )
     path = folder / f"{'-'.join(card.stems)}.onnx"
-    for other in sorted(folder.glob("*.onnx")):
+    for other in sorted(set(folder.glob("*.onnx")) - {path}):
         twice = sorted(set(read_card(other).stems) & set(card.stems))
-        if other != path and twice:
+        if twice:
             raise UsageError(f"{other}: gives {', '.join(twice)} already; remove it, or choose another folder")
     report = export(network, card, path, half_weights=half_weights)
     card_path = path.with_suffix(".md")

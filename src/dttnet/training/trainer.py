@@ -108,7 +108,7 @@ def fit(
         _check_run(experiment, run)
     else:
         report = _say_nothing
-    first_step = _saved_step(last)
+    first_step, trained_on = _saved(last)
     resumes = first_step > 0
     if resumes:
         report(f"{run}: goes on at step {first_step}")
@@ -134,8 +134,12 @@ def fit(
         licence="",
         training_data=_describe(datasets, experiment, start),
     )
-    if resumes:
-        _check_origin(last, card)
+    if resumes and trained_on != card.training_data:
+        # Or the card would forget what the weights come from.
+        raise UsageError(
+            f"{run}: was trained on other data, or from another start; choose another folder, or undo: "
+            f"{trained_on} -> {card.training_data}"
+        )
     task = Task(experiment, network, card, tracks)
     last_checkpoint = LastCheckpoint(last, every=experiment.save_every, report=report)
     best = ModelCheckpoint(
@@ -184,7 +188,7 @@ def fit(
         draw_curve(run)
     return FitReport(
         run=run,
-        step=_saved_step(last) if last_checkpoint.interrupted else trainer.global_step,
+        step=_saved(last)[0] if last_checkpoint.interrupted else trainer.global_step,
         interrupted=last_checkpoint.interrupted,
         is_first_process=trainer.is_global_zero,
         best_usdr=None if best.best_model_score is None else float(best.best_model_score),
@@ -276,8 +280,12 @@ def _say_nothing(_: str) -> None:
     """The report of the processes that are not the first."""
 
 
-def _saved_step(last: Path) -> int:
-    return read_checkpoint(last).step if last.is_file() else 0
+def _saved(last: Path) -> tuple[int, str]:
+    """The step of a run's last checkpoint, and what it was trained on in words."""
+    if not last.is_file():
+        return 0, ""
+    checkpoint = read_checkpoint(last)
+    return checkpoint.step, checkpoint.card.training_data
 
 
 def _check_run(experiment: Experiment, run: Path) -> None:
@@ -293,16 +301,6 @@ def _check_run(experiment: Experiment, run: Path) -> None:
     if changed:
         raise UsageError(
             f"{run}: holds a run of another experiment; choose another folder, or undo: " + "; ".join(changed)
-        )
-
-
-def _check_origin(last: Path, card: NetworkCard) -> None:
-    """A run goes on with the data and from the start that it had, or its card would forget them."""
-    before = read_checkpoint(last).card.training_data
-    if before != card.training_data:
-        raise UsageError(
-            f"{last.parents[1]}: was trained on other data, or from another start; choose another folder, or undo: "
-            f"{before} -> {card.training_data}"
         )
 
 
