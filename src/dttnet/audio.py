@@ -711,7 +711,7 @@ class _Sink(io.FileIO):
         return n_written
 
     def __exit__(self, *exception: object) -> None:
-        super().__exit__(*exception)  # type: ignore[arg-type]
+        super().__exit__(*exception)  # type: ignore[arg-type]  # as Python gives them
         if self._error is not None:
             raise self._error
 
