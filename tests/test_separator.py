@@ -288,10 +288,28 @@ def test_networks_of_stems_that_are_not_asked_for_are_not_even_loaded(tmp_path: 
     assert set(separator.separate(mix, 44100)) == {"bass"}
 
 
-def test_two_files_for_one_stem_are_refused(tmp_path: Path) -> None:
-    identity_model(tmp_path, name="a")
-    identity_model(tmp_path, name="b")
-    with pytest.raises(ModelError, match="several of its files give vocals"):
+def test_networks_of_the_same_stems_give_their_mean_and_the_fast_quality_the_first_alone(tmp_path: Path) -> None:
+    first, second = {"vocals": 0.5, "drums": 0.25}, {"drums": 0.75, "vocals": 0.25}
+    gain_model(tmp_path / "two", first, name="a")
+    gain_model(tmp_path / "two", second, name="b")
+    model = tmp_path / "two"
+    mix = mixture(5000)
+    band = band_limited(mix)
+    both = through(model, mix, adds_up=False)
+    assert set(both) == {"vocals", "drums"}
+    for stem, samples in both.items():
+        np.testing.assert_allclose(samples, (first[stem] + second[stem]) / 2 * band, atol=ROUNDING)
+    for stem, samples in through(model, mix, adds_up=False, quality="fast").items():
+        np.testing.assert_allclose(samples, first[stem] * band, atol=ROUNDING)
+    assert len(Separator(str(model), quality="fast")._networks) == 1  # the other one is not even loaded
+    only = through(model, mix, stems=["drums"], adds_up=False)
+    np.testing.assert_array_equal(only["drums"], both["drums"])
+
+
+def test_files_for_one_stem_beside_different_others_are_refused(tmp_path: Path) -> None:
+    identity_model(tmp_path, ["vocals"], name="a")
+    identity_model(tmp_path, ["vocals", "drums"], name="b")
+    with pytest.raises(ModelError, match="several of its files give vocals, beside different other stems"):
         Separator(str(tmp_path))
 
 

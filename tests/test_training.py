@@ -32,7 +32,7 @@ from dttnet.nn.build import build_network
 from dttnet.runtime.onnx import read_card
 from dttnet.separator import Separator
 from dttnet.training.adapt import (
-    add_layers,
+    change_depth,
     exchange_path,
     join_heads,
     level_input,
@@ -470,7 +470,7 @@ def test_a_dual_path_of_another_kind_begins_as_none(path: PathType) -> None:
 def test_added_layers_of_the_dual_path_begin_as_nothing(path: PathType) -> None:
     config = DTTNetConfig(n_bins=64, n_stems=4, growth=4, n_scales=1, n_heads=2, n_dual_path_layers=1, rnn=path)
     start = joint_start(config)
-    deeper = add_layers(start, 3, seed=1)
+    deeper = change_depth(start, 3, seed=1)
     assert deeper.card.hyperparameters["n_dual_path_layers"] == 3
     found = network_of(deeper)
     x = torch.randn(1, 4, 16, 64)
@@ -480,6 +480,18 @@ def test_added_layers_of_the_dual_path_begin_as_nothing(path: PathType) -> None:
     for units in (found.dual_path.along_time, found.dual_path.along_frequency):
         for unit in units:  # each of them can learn
             assert any(parameter.grad.any() for parameter in unit.parameters())
+
+
+def test_a_dual_path_of_fewer_layers_has_the_first_ones() -> None:
+    config = DTTNetConfig(n_bins=64, n_stems=4, growth=4, n_scales=1, n_heads=2, n_dual_path_layers=3)
+    start = joint_start(config)
+    shallow = change_depth(start, 1, seed=1)
+    assert shallow.card.hyperparameters["n_dual_path_layers"] == 1
+    found, expected = network_of(shallow), network_of(start)
+    del expected.dual_path.along_time[1:], expected.dual_path.along_frequency[1:]
+    x = torch.randn(1, 4, 16, 64)
+    with torch.no_grad():
+        assert torch.equal(found(x), expected(x))
 
 
 def test_heads_that_are_joined_begin_as_what_they_were() -> None:
@@ -851,3 +863,22 @@ def test_levels_are_energies_in_decibels() -> None:
     reference = noise(1000).T.astype(np.float32)
     assert level_db(0.1 * reference, reference) == pytest.approx(-20)
     assert level_db(0 * reference, reference) == pytest.approx(-120)
+
+
+def test_of_a_model_with_two_networks_of_the_same_stems_the_first_is_started_from(
+    tmp_path: Path, train: Callable[..., FitReport]
+) -> None:
+    model = tmp_path / "model"
+    train("run", "steps=1")
+    first = release(tmp_path / "run", model).path
+    train("run", "steps=2")
+    second = release(tmp_path / "run", tmp_path / "later", which="last").path
+    shutil.copy(second, model / "z.onnx")
+    found, expected, other = (find_start(str(path)).state for path in (model, first, second))
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert not all(torch.equal(found[name], other[name]) for name in other)
+    # Beside a network of other stems it is not clear which is meant.
+    release(tmp_path / "run", tmp_path / "part", stems=["vocals"])
+    release(tmp_path / "run", tmp_path / "part", stems=["drums"])
+    with pytest.raises(ModelError, match="holds 2 networks; name one of"):
+        find_start(str(tmp_path / "part"))

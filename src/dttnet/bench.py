@@ -73,7 +73,7 @@ def sides(model: str, *, engine: str = choice.AUTO, threads: int | None = None, 
         ModelError: There is no such model.
         UsageError: There is no such engine, or it is not installed.
     """
-    stems = [stem for path in store.find(model).files for stem in read_card(path).stems]
+    stems = list(dict.fromkeys(stem for path in store.find(model).files for stem in read_card(path).stems))
     wanted: list[tuple[str, ...] | None] = [None, (stems[0],)] if len(stems) > 1 else [None]
     engines = choice.ENGINES if engine == choice.AUTO else (engine,)
     if engine not in (choice.AUTO, *choice.ENGINES) or (engine != choice.AUTO and not choice.is_installed(engine)):

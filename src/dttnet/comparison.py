@@ -51,7 +51,7 @@ def compare(name: str, *, seconds: float | None, threads: int | None = None) -> 
     known = all(card.n_parameters for card in cards)
     return Row(
         name=model.name,
-        stems=tuple(stem for card in cards for stem in card.stems),
+        stems=tuple(dict.fromkeys(stem for card in cards for stem in card.stems)),
         n_parameters=sum(card.n_parameters for card in cards) if known else None,
         gmac_per_second=sum(card.gmac_per_second for card in cards) if known else None,
         real_time_factor=real_time_factor(name, seconds, threads=threads) if seconds is not None else None,

@@ -73,15 +73,17 @@ class Quality:
             quite alike. Twice the work.
         filters: Where all stems are known and add up, they go through a Wiener filter, which hears where in the stereo
             image each is.
+        averages: Where a model has several networks of the same stems, the mean of all, not the first alone.
     """
 
     overlap: float
     swaps: bool = False
     filters: bool = True
+    averages: bool = True
 
 
 QUALITIES = {
-    "fast": Quality(overlap=0.0, filters=False),
+    "fast": Quality(overlap=0.0, filters=False, averages=False),
     "balanced": Quality(overlap=0.03),
     "best": Quality(overlap=0.25, swaps=True),
 }
@@ -185,7 +187,8 @@ class Separator:
             if isinstance(model, str)
             else [network.card for network in model]
         )
-        self._layout = _Layout.of(self.model.name, cards, stems, complement, adds_up=adds_up)
+        averages = QUALITIES[quality].averages
+        self._layout = _Layout.of(self.model.name, cards, stems, complement, adds_up=adds_up, averages=averages)
         self._adds_up = adds_up
         self._batch_size = batch_size
         self._reflect = chunk_edges == "reflect"
@@ -404,13 +407,14 @@ class Separator:
         n_seen = self.transform.n_bins
         spectrum = stft(audio, self._whole)
         mixture = pack(spectrum[..., :n_seen])
-        estimates: list[Float] = [mixture] * len(self._layout.known)
+        found: list[list[Float]] = [[] for _ in self._layout.known]
         for network, positions in zip(self._networks, self._layout.positions, strict=True):
             n_bins = network.card.transform.n_bins
             seen = np.ascontiguousarray(mixture[..., :n_bins])
             given = _from_both_sides(network, seen) if self._swaps else network(seen)
             for index, position in enumerate(positions):
-                estimates[position] = _widened(given[:, index], n_seen)
+                found[position].append(_widened(given[:, index], n_seen))
+        estimates = [_mean(given) for given in found]
         covariances = np.zeros((len(mixture), 0, 4, n_seen), np.float32)
         if self._filters:
             covariances = spatial_covariances(estimates)
@@ -496,7 +500,7 @@ class _Layout:
         used: Networks that run.
         transform: With the bins of the widest network.
         known: Stems those networks give.
-        positions: For each network, where its stems stand in `known`.
+        positions: For each network, where its stems stand in `known`; several networks may give the same.
         projects: Whether the estimates are made to add up in the networks' band.
         tracks: The sums of `known` stems that go through the inverse transform.
         outputs: Names of what the caller gets.
@@ -524,11 +528,14 @@ class _Layout:
         complement: str | None,
         *,
         adds_up: bool,
+        averages: bool,
     ) -> _Layout:
-        available: list[str] = [stem for card in cards for stem in card.stems]
-        twice = {stem for stem in available if available.count(stem) > 1}
-        if twice:
-            raise ModelError(f"model {name!r}: several of its files give {', '.join(sorted(twice))}; remove one")
+        available: list[str] = list(dict.fromkeys(stem for card in cards for stem in card.stems))
+        for stem in available:
+            if len({frozenset(card.stems) for card in cards if stem in card.stems}) > 1:
+                raise ModelError(
+                    f"model {name!r}: several of its files give {stem}, beside different other stems; remove one"
+                )
         wanted = list(dict.fromkeys(stems)) if stems is not None else available
         missing = [stem for stem in wanted if stem not in available]
         if missing or not wanted:
@@ -542,7 +549,10 @@ class _Layout:
             raise UsageError(f"the complement cannot be named {complement!r}: that is one of the stems")
 
         used = {index: card for index, card in enumerate(cards) if set(card.stems) & set(wanted)}
-        known = [stem for card in used.values() for stem in card.stems]
+        if not averages:
+            firsts = {frozenset(card.stems): index for index, card in reversed(used.items())}
+            used = {index: cards[index] for index in sorted(firsts.values())}
+        known = list(dict.fromkeys(stem for card in used.values() for stem in card.stems))
         transforms = {card.transform for card in used.values()}
         widest = max(transforms, key=lambda transform: transform.n_bins)
         if len({(t.sample_rate, t.n_channels, t.n_fft, t.hop) for t in transforms}) > 1:
@@ -757,6 +767,13 @@ def _from_both_sides(network: Network, packed: Float) -> Float:
     half = packed.shape[1] // 2
     given = network(packed) + np.roll(network(np.roll(packed, half, axis=1)), half, axis=2)
     return given * np.float32(0.5)
+
+
+def _mean(estimates: list[Float]) -> Float:
+    """Of what several networks give for one stem. Their errors differ, so that the mean has less of them."""
+    if len(estimates) == 1:
+        return estimates[0]
+    return functools.reduce(np.add, estimates) * np.float32(1 / len(estimates))
 
 
 def _widened(packed: Float, n_bins: int) -> Float:

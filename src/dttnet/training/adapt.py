@@ -156,20 +156,22 @@ def exchange_path(start: Start, path: PathType, *, n_layers: int, n_heads: int, 
     return Start(name=start.name, card=replace(start.card, hyperparameters=new.to_dict()), state=state)
 
 
-def add_layers(start: Start, n_layers: int, *, seed: int) -> Start:
-    """A start with more layers in its dual path, which begin as passing on what they get.
+def change_depth(start: Start, n_layers: int, *, seed: int) -> Start:
+    """A start with more layers in its dual path, which begin as passing on what they get, or with its first ones only.
 
     Args:
         start: A DTTNet.
-        n_layers: More than its own.
-        seed: Of the weights of the new ones.
+        n_layers: Of the new one.
+        seed: Of the weights of new layers.
 
     Raises:
         UsageError: It is another architecture.
     """
-    config = _config_of_dttnet(start, "have layers added to its dual path")
+    config = _config_of_dttnet(start, "have a dual path of another depth")
     new = replace(config, n_dual_path_layers=n_layers)
-    state = _silent_path(new, seed=seed) | dict(start.state)  # its own layers are the first ones
+    state = _silent_path(new, seed=seed)
+    # Its own layers are the first ones.
+    state |= {name: tensor for name, tensor in start.state.items() if name in state or not name.startswith(_DUAL_PATH)}
     return Start(name=start.name, card=replace(start.card, hyperparameters=new.to_dict()), state=state)
 
 

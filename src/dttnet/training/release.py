@@ -82,9 +82,11 @@ def release(
     )
     path = folder / f"{'-'.join(card.stems)}.onnx"
     for other in sorted(set(folder.glob("*.onnx")) - {path}):
-        twice = sorted(set(read_card(other).stems) & set(card.stems))
-        if twice:
-            raise UsageError(f"{other}: gives {', '.join(twice)} already; remove it, or choose another folder")
+        own, new = set(read_card(other).stems), set(card.stems)
+        # Networks of the same stems would be averaged.
+        if own != new and own & new:
+            twice = ", ".join(sorted(own & new))
+            raise UsageError(f"{other}: gives {twice} already; remove it, or choose another folder")
     report = export(network, card, path, half_weights=half_weights)
     card_path = path.with_suffix(".md")
     with whole_file(card_path) as partial:

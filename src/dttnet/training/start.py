@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dttnet import store
 from dttnet.config import NetworkCard
 from dttnet.errors import ModelError
+from dttnet.runtime.onnx import read_card
 from dttnet.runtime.torch import load_network
 from dttnet.training.experiment import Experiment, read_experiment
 
@@ -72,17 +73,18 @@ def find_start(name: str) -> Start:
     """A model to start from.
 
     Args:
-        name: A model of the package, an ONNX file or a folder with one, the folder of a run or one of its checkpoints.
+        name: A model of the package, an ONNX file or a folder, the folder of a run or one of its checkpoints. Of a
+            model with several networks of the same stems, it is the first.
 
     Raises:
-        ModelError: There is none, it holds several networks, or it cannot be read.
+        ModelError: There is none, it holds networks of different stems, or it cannot be read.
     """
     path = Path(name)
     if path.suffix == ".ckpt" or (path / CHECKPOINTS).is_dir():
         checkpoint = read_checkpoint(find_checkpoint(path))
         return Start(name=name, card=checkpoint.card, state=checkpoint.state)
     model = store.find(name)
-    if len(model.files) > 1:
+    if len({frozenset(read_card(file).stems) for file in model.files}) > 1:
         files = ", ".join(str(file) for file in model.files)
         raise ModelError(f"{name}: holds {len(model.files)} networks; name one of {files}")
     network, card = load_network(model.files[0])

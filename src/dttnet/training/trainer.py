@@ -24,7 +24,7 @@ from dttnet.errors import DeviceError, DttnetError, UsageError
 from dttnet.files import whole_file
 from dttnet.nn.build import build_network
 from dttnet.training.adapt import (
-    add_layers,
+    change_depth,
     exchange_path,
     join_heads,
     level_input,
@@ -247,8 +247,8 @@ def _adapt(start: Start, experiment: Experiment) -> Start:
         known = start.card.hyperparameters
     if n_heads != known.get("n_heads", n_heads):
         start = join_heads(start, n_heads)
-    if n_layers > known.get("n_dual_path_layers", n_layers):
-        start = add_layers(start, n_layers, seed=experiment.seed)
+    if n_layers != known.get("n_dual_path_layers", n_layers):
+        start = change_depth(start, n_layers, seed=experiment.seed)
     if config.input_rms != known.get("input_rms", 0.0):
         start = level_input(start, config.input_rms)
     return start
