@@ -211,6 +211,19 @@ def test_half_precision_weights_halve_the_file(tmp_path: Path) -> None:
     assert (tmp_path / "half.onnx").stat().st_size < 0.6 * (tmp_path / "full.onnx").stat().st_size
 
 
+def test_an_exported_graph_has_each_constant_once_and_weights_under_their_names(tmp_path: Path) -> None:
+    network = reference_network(reference.TINY)
+    export(network, card(reference.TINY, transform=Transform(n_fft=256, hop=64, n_bins=64)), tmp_path / "n.onnx")
+    graph = onnx.load(tmp_path / "n.onnx").graph
+    constants = [node.attribute[0].SerializeToString() for node in graph.node if node.op_type == "Constant"]
+    assert constants
+    assert len(constants) == len(set(constants))
+    names = {tensor.name for tensor in graph.initializer}
+    assert "first.0.weight" in names
+    passed_on = {name for node in graph.node for name in node.output} - {output.name for output in graph.output}
+    assert all(name.isdigit() for name in passed_on - names)
+
+
 def test_a_network_that_does_not_survive_the_export_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

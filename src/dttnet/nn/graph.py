@@ -46,7 +46,9 @@ def name_weights(graph: GraphProto, network: nn.Module) -> None:
             for index, (part, values) in enumerate(_to_onnx(modules[module]).items(), start=1):
                 node.input[index] = f"{module}.{part}"
                 graph.initializer.append(numpy_helper.from_array(values, f"{module}.{part}"))
+    _merge_constants(graph)
     _drop_unused(graph)
+    _shorten_names(graph)
 
 
 def halve_weights(graph: GraphProto) -> None:
@@ -111,6 +113,26 @@ def _from_onnx(module: nn.Module, *arrays: NDArray[np.float32]) -> dict[str, NDA
 def _reorder(tensor: NDArray[np.float32], order: tuple[int, ...]) -> NDArray[np.float32]:
     gates = np.split(tensor, len(order))
     return np.concatenate([gates[index] for index in order])
+
+
+def _merge_constants(graph: GraphProto) -> None:
+    """Let there be one of all constants that are equal: torch writes one wherever a number stands."""
+    kept: dict[bytes, str] = {}
+    same: dict[str, str] = {}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            value = b"".join(attribute.SerializeToString() for attribute in node.attribute)
+            same[node.output[0]] = kept.setdefault(value, node.output[0])
+        node.input[:] = [same.get(name, name) for name in node.input]
+
+
+def _shorten_names(graph: GraphProto) -> None:
+    """Numbers for what passes from node to node, which torch names after where it comes from: as the nodes are."""
+    fixed = {tensor.name for tensor in graph.initializer} | {value.name for value in (*graph.input, *graph.output)}
+    short: dict[str, str] = {"": ""}  # an input that is left out
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [name if name in fixed else short.setdefault(name, str(len(short))) for name in names]
 
 
 def _drop_unused(graph: GraphProto) -> None:
