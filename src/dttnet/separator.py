@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from dttnet import store
 from dttnet.audio import BLOCK, MAX_RATE_HZ, MIN_RATE_HZ, Encoding, Resampler, StemWriter, open_audio
 from dttnet.chunks import Chunk, Chunker, ChunkPlan, OverlapAdd, SampleQueue
-from dttnet.config import NetworkCard, Transform
+from dttnet.config import Transform
 from dttnet.consistency import missing_shares, treble_shares, upper_end
 from dttnet.cpus import count_cpus
 from dttnet.errors import AudioError, ModelError, OutOfMemoryError, UsageError
+from dttnet.layout import Layout
 from dttnet.runtime import Network
 from dttnet.runtime.choice import AUTO, open_networks
 from dttnet.runtime.onnx import read_card
@@ -35,9 +36,6 @@ Float = NDArray[np.float32]
 Result = TypeVar("Result")
 Progress = Callable[[int, int | None], None]
 """Called with the samples done and the samples in all (None if unknown)."""
-
-REST = "other"
-"""The stem that takes what belongs to no other."""
 
 # Chosen by benchmarks/qualities.py: more changes the quality by hundredths of a dB, and costs memory.
 DEFAULT_FRAMES = 128
@@ -188,7 +186,7 @@ class Separator:
             else [network.card for network in model]
         )
         averages = QUALITIES[quality].averages
-        self._layout = _Layout.of(self.model.name, cards, stems, complement, adds_up=adds_up, averages=averages)
+        self._layout = Layout.of(self.model.name, cards, stems, complement, adds_up=adds_up, averages=averages)
         self._adds_up = adds_up
         self._batch_size = batch_size
         self._reflect = chunk_edges == "reflect"
@@ -489,97 +487,6 @@ class _Estimates:
             mixture=np.concatenate([part.mixture for part in parts]),
             stems=[np.concatenate(stems) for stems in zip(*[part.stems for part in parts], strict=True)],
             covariances=np.concatenate([part.covariances for part in parts]),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Layout:
-    """Which networks run for the stems wanted, and how the outputs come from theirs.
-
-    Attributes:
-        used: Networks that run.
-        transform: With the bins of the widest network.
-        known: Stems those networks give.
-        positions: For each network, where its stems stand in `known`; several networks may give the same.
-        projects: Whether the estimates are made to add up in the networks' band.
-        tracks: The sums of `known` stems that go through the inverse transform.
-        outputs: Names of what the caller gets.
-        direct: Name to track, for the outputs that are a track; the one output that is not, if there is one, is the
-            source minus all tracks.
-        is_complete: The outputs are all of the song.
-    """
-
-    used: tuple[int, ...]
-    transform: Transform
-    known: tuple[str, ...]
-    positions: tuple[list[int], ...]
-    projects: bool
-    tracks: tuple[list[int], ...]
-    outputs: tuple[str, ...]
-    direct: dict[str, int]
-    is_complete: bool
-
-    @classmethod
-    def of(
-        cls,
-        name: str,
-        cards: Sequence[NetworkCard],
-        stems: Sequence[str] | None,
-        complement: str | None,
-        *,
-        adds_up: bool,
-        averages: bool,
-    ) -> _Layout:
-        available: list[str] = list(dict.fromkeys(stem for card in cards for stem in card.stems))
-        for stem in available:
-            if len({frozenset(card.stems) for card in cards if stem in card.stems}) > 1:
-                raise ModelError(
-                    f"model {name!r}: several of its files give {stem}, beside different other stems; remove one"
-                )
-        wanted = list(dict.fromkeys(stems)) if stems is not None else available
-        missing = [stem for stem in wanted if stem not in available]
-        if missing or not wanted:
-            raise UsageError(
-                f"model {name!r} has no stem {', '.join(map(repr, missing)) or 'like that'}: "
-                f"it has {', '.join(available)}"
-            )
-        if stems is None and complement is None and adds_up and REST not in available:
-            complement = f"no_{available[0]}" if len(available) == 1 else REST
-        if complement in wanted:
-            raise UsageError(f"the complement cannot be named {complement!r}: that is one of the stems")
-
-        used = {index: card for index, card in enumerate(cards) if set(card.stems) & set(wanted)}
-        if not averages:
-            firsts = {frozenset(card.stems): index for index, card in reversed(used.items())}
-            used = {index: cards[index] for index in sorted(firsts.values())}
-        known = list(dict.fromkeys(stem for card in used.values() for stem in card.stems))
-        transforms = {card.transform for card in used.values()}
-        widest = max(transforms, key=lambda transform: transform.n_bins)
-        if len({(t.sample_rate, t.n_channels, t.n_fft, t.hop) for t in transforms}) > 1:
-            raise ModelError(f"model {name!r}: its networks use different transforms; put them in separate folders")
-        projects = adds_up and REST in known and set(known) == set(available)
-
-        # What is left after all tracks, also above the networks' band: "other" if it is wanted and all else is known,
-        # so that it is the same whatever is wanted beside it; otherwise the complement.
-        others = [stem for stem in known if stem not in wanted]
-        direct = {stem: [stem] for stem in wanted}
-        rest = complement
-        if projects and REST in wanted and (others or complement is None):
-            rest = REST
-            del direct[REST]
-            if others:
-                # Without a complement their sum is needed too, under no name.
-                direct[complement or ""] = others
-        return cls(
-            used=tuple(used),
-            transform=widest,
-            known=tuple(known),
-            positions=tuple([known.index(stem) for stem in card.stems] for card in used.values()),
-            projects=projects,
-            tracks=tuple([known.index(stem) for stem in stems] for stems in direct.values()),
-            outputs=(*wanted, complement) if complement is not None else tuple(wanted),
-            direct={name: index for index, name in enumerate(direct)},
-            is_complete=rest is not None and (complement is not None or not others),
         )
 
 
