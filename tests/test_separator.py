@@ -313,6 +313,14 @@ def test_files_for_one_stem_beside_different_others_are_refused(tmp_path: Path) 
         Separator(str(tmp_path))
 
 
+def test_networks_of_the_same_stems_must_hear_the_same(tmp_path: Path) -> None:
+    identity_model(tmp_path, ["vocals"], name="a")
+    identity_model(tmp_path, ["vocals"], name="b", n_bins=100)
+    with pytest.raises(ModelError, match="its networks of the same stems hear different bins; remove one"):
+        Separator(str(tmp_path))
+    assert Separator(str(tmp_path), quality="fast").stems == ("vocals", "no_vocals")  # the first alone
+
+
 def test_networks_with_different_transforms_are_refused(tmp_path: Path) -> None:
     identity_model(tmp_path, ["vocals"], name="a")
     identity_model(tmp_path, ["other"], name="b", hop=64)

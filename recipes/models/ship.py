@@ -3,8 +3,7 @@
     python recipes/models/ship.py NAME RUN[:STEM,STEM]... --scores DIR
 
 Each RUN is the folder of a run or a checkpoint, of which all stems are taken, or those that are named. DIR is what
-`dttnet evaluate` wrote for them on the test song: its scores become part of the files. With --second, they stand beside
-those that are there, which give the same stems, and users get the mean of both. The card,
+`dttnet evaluate` wrote for them on the test song: its scores become part of the files. The card,
 src/dttnet/weights/NAME/CARD.md, is written by hand and must say the same.
 """
 
@@ -12,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from pathlib import Path
 
 from dttnet import store
@@ -32,36 +30,31 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--scores", type=Path, required=True)
-    parser.add_argument("--second", action="store_true")
     args = parser.parse_args()
     usdr = json.loads((args.scores / "summary.json").read_text(encoding="utf-8"))["methods"]["estimates"]["usdr"]
     quality = "uSDR on the test song: " + ", ".join(
         f"{name} {value:.1f} dB" for name, value in usdr.items() if value is not None
     )
     folder = PACKAGE / "weights" / args.name
-    registry = store.registry()
-    hashes = registry["shipped"].get(args.name, {}).get("sha256", {}) if args.second else {}
+    hashes = {}
     for old in folder.glob("*.onnx"):
-        if old.name not in hashes:
-            old.unlink()
+        old.unlink()
     for text in args.runs:
         run, _, stems = text.partition(":")
-        with tempfile.TemporaryDirectory(dir=folder) as made:
-            released = release(
-                Path(run),
-                Path(made),
-                which="last",
-                stems=stems.split(",") if stems else None,
-                licence=LICENCE,
-                training_data=TRAINING_DATA,
-                quality=quality,
-                half_weights=True,
-            )
-            # "_" comes after ".": by their names, which is how the first one is told.
-            path = folder / f"{released.path.stem}{'_2' if args.second else ''}.onnx"
-            released.path.rename(path)
-        hashes[path.name] = store.file_sha256(path)
-        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, {released.report}\n{quality}")
+        released = release(
+            Path(run),
+            folder,
+            which="last",
+            stems=stems.split(",") if stems else None,
+            licence=LICENCE,
+            training_data=TRAINING_DATA,
+            quality=quality,
+            half_weights=True,
+        )
+        released.card_path.unlink()  # one card for all of the model's files
+        hashes[released.path.name] = store.file_sha256(released.path)
+        print(f"{released.path}: {released.path.stat().st_size / 1e6:.1f} MB, {released.report}\n{quality}")
+    registry = store.registry()
     registry["shipped"][args.name] = {"sha256": hashes}
     with whole_file(PACKAGE / "registry.json") as partial:
         partial.write_text(json.dumps(registry, indent=2) + "\n", encoding="utf-8")

@@ -14,7 +14,7 @@ REST = "other"
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """See above.
+    """How a model is used for the stems wanted.
 
     Attributes:
         used: Networks that run.
@@ -89,6 +89,10 @@ class Layout:
         widest = max(transforms, key=lambda transform: transform.n_bins)
         if len({(t.sample_rate, t.n_channels, t.n_fft, t.hop) for t in transforms}) > 1:
             raise ModelError(f"model {name!r}: its networks use different transforms; put them in separate folders")
+        if len({(frozenset(card.stems), card.transform) for card in used.values()}) > len(
+            {frozenset(card.stems) for card in used.values()}
+        ):
+            raise ModelError(f"model {name!r}: its networks of the same stems hear different bins; remove one")
         projects = adds_up and REST in known and set(known) == set(available)
 
         # What is left after all tracks, also above the networks' band: "other" if it is wanted and all else is known,
