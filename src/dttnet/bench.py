@@ -17,6 +17,7 @@ import psutil
 
 from dttnet import store
 from dttnet.errors import DeviceError, DttnetError, UsageError
+from dttnet.layout import stems_of
 from dttnet.runtime import choice
 from dttnet.runtime.onnx import read_card
 from dttnet.separator import Separator
@@ -73,7 +74,7 @@ def sides(model: str, *, engine: str = choice.AUTO, threads: int | None = None, 
         ModelError: There is no such model.
         UsageError: There is no such engine, or it is not installed.
     """
-    stems = list(dict.fromkeys(stem for path in store.find(model).files for stem in read_card(path).stems))
+    stems = stems_of(read_card(path) for path in store.find(model).files)
     wanted: list[tuple[str, ...] | None] = [None, (stems[0],)] if len(stems) > 1 else [None]
     engines = choice.ENGINES if engine == choice.AUTO else (engine,)
     if engine not in (choice.AUTO, *choice.ENGINES) or (engine != choice.AUTO and not choice.is_installed(engine)):

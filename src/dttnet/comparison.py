@@ -7,6 +7,7 @@ from typing import Any
 
 from dttnet import store
 from dttnet.bench import real_time_factors
+from dttnet.layout import stems_of
 from dttnet.runtime.onnx import read_card
 from dttnet.separator import Separator
 
@@ -51,7 +52,7 @@ def compare(name: str, *, seconds: float | None, threads: int | None = None) -> 
     known = all(card.n_parameters for card in cards)
     return Row(
         name=model.name,
-        stems=tuple(dict.fromkeys(stem for card in cards for stem in card.stems)),
+        stems=tuple(stems_of(cards)),
         n_parameters=sum(card.n_parameters for card in cards) if known else None,
         gmac_per_second=sum(card.gmac_per_second for card in cards) if known else None,
         real_time_factor=real_time_factor(name, seconds, threads=threads) if seconds is not None else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dttnet.config import NetworkCard, Transform
@@ -10,6 +10,11 @@ from dttnet.errors import ModelError, UsageError
 
 REST = "other"
 """The stem that takes what belongs to no other."""
+
+
+def stems_of(cards: Iterable[NetworkCard]) -> list[str]:
+    """What networks give together, in their order: several may give the same."""
+    return list(dict.fromkeys(stem for card in cards for stem in card.stems))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +67,12 @@ class Layout:
             UsageError: A stem is wanted that there is not, or the complement has the name of one.
             ModelError: The networks do not go together.
         """
-        available: list[str] = list(dict.fromkeys(stem for card in cards for stem in card.stems))
+        available = stems_of(cards)
+        networks: dict[frozenset[str], list[int]] = {}  # by what they give
+        for index, card in enumerate(cards):
+            networks.setdefault(frozenset(card.stems), []).append(index)
         for stem in available:
-            if len({frozenset(card.stems) for card in cards if stem in card.stems}) > 1:
+            if sum(stem in given for given in networks) > 1:
                 raise ModelError(
                     f"model {name!r}: several of its files give {stem}, beside different other stems; remove one"
                 )
@@ -80,18 +88,16 @@ class Layout:
         if complement in wanted:
             raise UsageError(f"the complement cannot be named {complement!r}: that is one of the stems")
 
-        used = {index: card for index, card in enumerate(cards) if set(card.stems) & set(wanted)}
-        if not averages:
-            firsts = {frozenset(card.stems): index for index, card in reversed(used.items())}
-            used = {index: cards[index] for index in sorted(firsts.values())}
-        known = list(dict.fromkeys(stem for card in used.values() for stem in card.stems))
-        transforms = {card.transform for card in used.values()}
+        running = [
+            indices if averages else indices[:1] for given, indices in networks.items() if not given.isdisjoint(wanted)
+        ]
+        used = sorted(index for indices in running for index in indices)
+        known = stems_of([cards[index] for index in used])
+        transforms = {cards[index].transform for index in used}
         widest = max(transforms, key=lambda transform: transform.n_bins)
         if len({(t.sample_rate, t.n_channels, t.n_fft, t.hop) for t in transforms}) > 1:
             raise ModelError(f"model {name!r}: its networks use different transforms; put them in separate folders")
-        if len({(frozenset(card.stems), card.transform) for card in used.values()}) > len(
-            {frozenset(card.stems) for card in used.values()}
-        ):
+        if any(len({cards[index].transform for index in indices}) > 1 for indices in running):
             raise ModelError(f"model {name!r}: its networks of the same stems hear different bins; remove one")
         projects = adds_up and REST in known and set(known) == set(available)
 
@@ -110,7 +116,7 @@ class Layout:
             used=tuple(used),
             transform=widest,
             known=tuple(known),
-            positions=tuple([known.index(stem) for stem in card.stems] for card in used.values()),
+            positions=tuple([known.index(stem) for stem in cards[index].stems] for index in used),
             projects=projects,
             tracks=tuple([known.index(stem) for stem in stems] for stems in direct.values()),
             outputs=(*wanted, complement) if complement is not None else tuple(wanted),

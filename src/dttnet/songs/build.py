@@ -269,7 +269,7 @@ def _claim(plan: Plan, fingerprints: Mapping[str, Any]) -> None:
         # What a killed process left; what is younger may be a song that another one is writing.
         for left in plan.out.glob(".dttnet-*"):
             if left.stat().st_mtime < time.time() - _LEFT_OVER_S:
-                shutil.rmtree(left, ignore_errors=True)
+                shutil.rmtree(left, ignore_errors=True)  # what cannot be removed is in nobody's way
     with whole_file(path) as partial:
         partial.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
 
