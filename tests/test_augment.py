@@ -18,8 +18,10 @@ from dttnet.training.augment import (
     Change,
     change_pitch_and_tempo,
     change_sound,
+    draw_bandwidth,
     draw_change,
     draw_pitch_and_tempo,
+    limit_bandwidth,
     n_needed,
 )
 
@@ -278,11 +280,33 @@ def test_tone_and_width_are_drawn_as_configured_and_change_nothing_else() -> Non
     assert np.abs(np.corrcoef(tones.T) - np.eye(5)).max() < 0.25  # five standard deviations: levels are independent
 
 
+def test_above_its_bandwidth_a_sine_is_gone_and_below_it_stays_in_its_place() -> None:
+    wave = sine(1000)[:, :N]
+    inner = slice(RATE // 4, N - RATE // 4)
+    # Eighth order: an octave below the end it takes 1.7e-5 of the level, an octave above it leaves 48 dB less.
+    kept = limit_bandwidth(wave, 2000, sample_rate=RATE)
+    assert kept.dtype == np.float32
+    np.testing.assert_allclose(kept[:, inner], wave[:, inner], atol=2e-5)
+    np.testing.assert_allclose(limit_bandwidth(wave, 500, sample_rate=RATE)[:, inner], 0, atol=0.5 * 10 ** (-48 / 20))
+
+
+def test_bandwidths_are_drawn_as_often_as_configured_from_telephones_to_compressed_files() -> None:
+    generator = rng()
+    drawn = [draw_bandwidth(generator, config=AugmentConfig(bandwidth=0.25)) for _ in range(2000)]
+    ends = [hz for hz in drawn if hz is not None]
+    assert abs(len(ends) - 500) < 80  # four standard deviations
+    # The outermost of some 500 uniform draws are closer than 3 % to the ends, but for one chance in 10^6.
+    assert 3500 <= min(ends) < 3500 * (16 / 3.5) ** 0.03
+    assert 16000 * (3.5 / 16) ** 0.03 < max(ends) < 16000
+    assert draw_bandwidth(rng(), config=AugmentConfig()) is None
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"probability": 1.5}, r"augment\.probability is 1\.5: a probability is from 0 to 1"),
         ({"silence": -0.1}, r"augment\.silence is -0\.1"),
+        ({"bandwidth": 2}, r"augment\.bandwidth is 2"),
         ({"semitones": 13}, r"augment\.semitones is 13: give 0 to 12"),
         ({"tempo": 0.6}, r"augment\.tempo is 0\.6"),
         ({"gain_db": -1}, r"augment\.gain_db is -1"),

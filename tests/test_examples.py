@@ -227,6 +227,42 @@ def test_a_silenced_stem_is_zero_and_missing_in_the_mixture(noises: Dataset) -> 
     assert not examples[0]["mixture"].any()
 
 
+def test_a_bandwidth_is_that_of_all_stems_and_of_their_mixture(make_audio: MakeAudio, tmp_path: Path) -> None:
+    rate = 44100
+    for stem, name in enumerate(STEMS):
+        make_audio(f"wide/song/{name}.wav", 0.2 * noise(rate, seed=stem), rate, subtype="FLOAT")
+    wide = load_dataset(tmp_path / "wide", cache=False)
+
+    def energies(config: DataConfig) -> list[NDArray[np.float64]]:
+        """Of the stems and the mixture (5, 2, bins), for each example, in bands of a kilohertz."""
+        examples = Examples(
+            [(wide, 1.0)],
+            targets=STEMS,
+            n_samples=rate,
+            sample_rate=rate,
+            seed=0,
+            config=config,
+            n_examples=8,
+        )
+        found = []
+        for example in (examples[index] for index in range(8)):
+            np.testing.assert_allclose(example["stems"].sum(0), example["mixture"], atol=2e-6)  # sums of float32
+            power = np.abs(np.fft.rfft(np.concatenate([example["stems"], example["mixture"][None]]))) ** 2
+            found.append(power[..., :22000].reshape(5, 2, 22, 1000).sum(-1))
+        return found
+
+    ended = DataConfig(augment=AugmentConfig(probability=0, bandwidth=1))
+    ends = set()
+    for before, after in zip(energies(PLAIN), energies(ended), strict=True):
+        left = after / before
+        np.testing.assert_allclose(left[..., :2], 1, atol=1e-2)  # 1e-3 at 2.3 kHz, an eighth order's, and the ringing
+        assert left[..., -1].max() < 0.02  # an octave above the highest end it would be 1e-5; here are 0.4 octaves
+        n_bands = (left > 0.5).sum(-1)
+        assert n_bands.max() - n_bands.min() <= 1  # the end may lie between two
+        ends.add(n_bands.max())
+    assert len(ends) > 3
+
+
 def test_roots_are_drawn_by_weight(songs: Dataset, noises: Dataset) -> None:
     examples = make_examples((songs, 3.0), (noises, 1.0), targets=("vocals",))
     ramps = [bool(np.allclose(np.diff(examples[index]["stems"][0, 0]), 2**-21, atol=1e-7)) for index in range(200)]

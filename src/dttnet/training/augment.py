@@ -5,7 +5,7 @@ Shapes: C channels (2), N samples. Audio is (C, N) float32.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,6 +34,11 @@ _INAUDIBLE = 1e-4
 _TONE_HZ = (62.5, 250.0, 1000.0, 4000.0, 16000.0)
 _FFT_MULTIPLE = 4096
 
+# From the telephone to a compressed file of a low rate.
+_LOWEST_BANDWIDTH_HZ = 3500.0
+_HIGHEST_BANDWIDTH_HZ = 16000.0
+_BANDWIDTH_ORDER = 8
+
 
 @dataclass
 class AugmentConfig:
@@ -60,6 +65,8 @@ class AugmentConfig:
         tone_db: Largest change of the spectrum's level, up or down, at five frequencies from 62.5 Hz to 16 kHz, with
             straight lines between them.
         width_db: Largest change of the level of the sides (left minus right), up or down.
+        bandwidth: Probability that the whole example ends at a frequency from 3.5 to 16 kHz, as old recordings do, and
+            files that once had a lower sample rate or bit rate.
     """
 
     probability: float = 1.0
@@ -76,9 +83,10 @@ class AugmentConfig:
     silence: float = 0.0
     tone_db: float = 0.0
     width_db: float = 0.0
+    bandwidth: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("probability", "polarity", "swap", "silence"):
+        for name in ("probability", "polarity", "swap", "silence", "bandwidth"):
             value = getattr(self, name)
             _require(0 <= value <= 1, f"augment.{name} is {value}: a probability is from 0 to 1")
         for name, highest in (("semitones", 12), ("tempo", 0.5), ("gain_db", 60), ("tone_db", 20), ("width_db", 20)):
@@ -172,13 +180,33 @@ def change_sound(audio: Float, change: Change, *, sample_rate: int) -> Float:
 
 
 def _change_tone(audio: Float, tone_db: Sequence[float], sample_rate: int) -> Float:
-    """(C, N) through a filter without delay. It rings across the ends: into what a change of pitch then cuts off."""
-    n_samples = audio.shape[1]
+    """(C, N) with these levels at `_TONE_HZ`."""
+
+    def gain(hz: NDArray[np.float64]) -> NDArray[np.float64]:
+        return 10 ** (np.interp(np.log(np.maximum(hz, 1.0)), np.log(_TONE_HZ), tone_db) / 20)
+
+    return _filter(audio, gain, sample_rate)
+
+
+def _filter(audio: Float, gain: Callable[[NDArray[np.float64]], NDArray[np.float64]], sample_rate: int) -> Float:
+    """(..., N) times the gain at each frequency in Hz, without delay. It rings across the ends: of a stem into what a
+    change of pitch then cuts off."""
+    n_samples = audio.shape[-1]
     n_fft = -(-n_samples // _FFT_MULTIPLE) * _FFT_MULTIPLE
-    hz = np.fft.rfftfreq(n_fft, 1 / sample_rate)
-    gain = 10 ** (np.interp(np.log(np.maximum(hz, 1.0)), np.log(_TONE_HZ), tone_db) / 20)
-    changed = np.fft.irfft(np.fft.rfft(audio, n_fft) * gain.astype(np.float32), n_fft)
-    return np.asarray(changed[:, :n_samples], np.float32)
+    gains = gain(np.fft.rfftfreq(n_fft, 1 / sample_rate)).astype(np.float32)
+    changed = np.fft.irfft(np.fft.rfft(audio, n_fft) * gains, n_fft)
+    return np.asarray(changed[..., :n_samples], np.float32)
+
+
+def draw_bandwidth(rng: np.random.Generator, *, config: AugmentConfig) -> float | None:
+    """Where the spectrum of an example ends, in Hz; None is the usual."""
+    octaves = rng.uniform() * np.log2(_HIGHEST_BANDWIDTH_HZ / _LOWEST_BANDWIDTH_HZ)
+    return float(_LOWEST_BANDWIDTH_HZ * 2**octaves) if rng.random() < config.bandwidth else None
+
+
+def limit_bandwidth(audio: Float, hz: float, *, sample_rate: int) -> Float:
+    """(..., N) without what is above, by a Butterworth filter of 48 dB per octave that has no delay."""
+    return _filter(audio, lambda at: 1 / np.sqrt(1 + (at / hz) ** (2 * _BANDWIDTH_ORDER)), sample_rate)
 
 
 def n_needed(n_samples: int, tempo: float, *, sample_rate: int) -> tuple[int, int]:

@@ -18,8 +18,10 @@ from dttnet.training.augment import (
     Change,
     change_pitch_and_tempo,
     change_sound,
+    draw_bandwidth,
     draw_change,
     draw_pitch_and_tempo,
+    limit_bandwidth,
     n_needed,
 )
 from dttnet.training.clips import ClipConfig, Clips
@@ -164,6 +166,11 @@ class Examples:
         for (semitones, tempo), excerpt in rest.items():
             mixture += self._change_pitch_and_tempo(excerpt, semitones, tempo)
         self._lay_clip(index, mixture, stems)
+        # Random numbers of its own, as for the clips.
+        bandwidth = draw_bandwidth(np.random.default_rng([self._seed, index, 2]), config=self._config.augment)
+        if bandwidth:
+            mixture = limit_bandwidth(mixture, bandwidth, sample_rate=self._sample_rate)
+            stems = limit_bandwidth(stems, bandwidth, sample_rate=self._sample_rate)
         return {"mixture": mixture, "stems": stems}
 
     def _lay_clip(self, index: int, mixture: Float, stems: Float) -> None:
