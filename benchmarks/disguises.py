@@ -54,7 +54,7 @@ def score(separator: Separator, stems: NDArray[np.float32], rate: int) -> list[f
 
 
 def disguises(rate: int) -> dict[str, Callable[[Stems], Stems]]:
-    low = signal.butter(8, 8000, "lowpass", fs=rate, output="sos")
+    low = {khz: signal.butter(8, 1000 * khz, "lowpass", fs=rate, output="sos") for khz in (16, 8, 4)}
     high = signal.butter(2, 120, "highpass", fs=rate, output="sos")
     return {
         "as it is": lambda stems: stems,
@@ -63,7 +63,7 @@ def disguises(rate: int) -> dict[str, Callable[[Stems], Stems]]:
         "on the left only": lambda stems: stems * np.array([1.0, 0.0])[:, None],
         "sides swapped": lambda stems: stems[:, ::-1],
         "right side inverted": lambda stems: stems * np.array([1.0, -1.0])[:, None],
-        "up to 8 kHz": lambda stems: signal.sosfilt(low, stems),
+        **{f"up to {khz} kHz": lambda stems, khz=khz: signal.sosfilt(low[khz], stems) for khz in low},
         "from 120 Hz": lambda stems: signal.sosfilt(high, stems),
         "with hiss at -50 dB": hissing,
         "peaks 9 dB into a limiter": limited,
