@@ -167,6 +167,12 @@ def draw_change(
     )
 
 
+def draw_bandwidth(rng: np.random.Generator, *, config: AugmentConfig) -> float | None:
+    """Where the spectrum of an example ends, in Hz; None is the usual."""
+    octaves = rng.uniform() * np.log2(_HIGHEST_BANDWIDTH_HZ / _LOWEST_BANDWIDTH_HZ)
+    return float(_LOWEST_BANDWIDTH_HZ * 2**octaves) if rng.random() < config.bandwidth else None
+
+
 def change_sound(audio: Float, change: Change, *, sample_rate: int) -> Float:
     """(2, N) with the change's gain, polarity, tone, width and swapped channels."""
     if change.is_swapped:
@@ -179,16 +185,18 @@ def change_sound(audio: Float, change: Change, *, sample_rate: int) -> Float:
     return audio if change.gain == 1 else audio * np.float32(change.gain)
 
 
+def limit_bandwidth(audio: Float, hz: float, *, sample_rate: int) -> Float:
+    """(..., N) without what is above, by a Butterworth filter of 48 dB per octave that has no delay."""
+    return _filter(audio, lambda at: 1 / np.sqrt(1 + (at / hz) ** (2 * _BANDWIDTH_ORDER)), sample_rate)
+
+
 def _change_tone(audio: Float, tone_db: Sequence[float], sample_rate: int) -> Float:
     """(C, N) with these levels at `_TONE_HZ`."""
-
-    def gain(hz: NDArray[np.float64]) -> NDArray[np.float64]:
-        return 10 ** (np.interp(np.log(np.maximum(hz, 1.0)), np.log(_TONE_HZ), tone_db) / 20)
-
-    return _filter(audio, gain, sample_rate)
+    log_hz = np.log(_TONE_HZ)
+    return _filter(audio, lambda hz: 10 ** (np.interp(np.log(np.maximum(hz, 1.0)), log_hz, tone_db) / 20), sample_rate)
 
 
-def _filter(audio: Float, gain: Callable[[NDArray[np.float64]], NDArray[np.float64]], sample_rate: int) -> Float:
+def _filter(audio: Float, gain: Callable[[NDArray[np.floating]], NDArray[np.floating]], sample_rate: int) -> Float:
     """(..., N) times the gain at each frequency in Hz, without delay. It rings across the ends: of a stem into what a
     change of pitch then cuts off."""
     n_samples = audio.shape[-1]
@@ -196,17 +204,6 @@ def _filter(audio: Float, gain: Callable[[NDArray[np.float64]], NDArray[np.float
     gains = gain(np.fft.rfftfreq(n_fft, 1 / sample_rate)).astype(np.float32)
     changed = np.fft.irfft(np.fft.rfft(audio, n_fft) * gains, n_fft)
     return np.asarray(changed[..., :n_samples], np.float32)
-
-
-def draw_bandwidth(rng: np.random.Generator, *, config: AugmentConfig) -> float | None:
-    """Where the spectrum of an example ends, in Hz; None is the usual."""
-    octaves = rng.uniform() * np.log2(_HIGHEST_BANDWIDTH_HZ / _LOWEST_BANDWIDTH_HZ)
-    return float(_LOWEST_BANDWIDTH_HZ * 2**octaves) if rng.random() < config.bandwidth else None
-
-
-def limit_bandwidth(audio: Float, hz: float, *, sample_rate: int) -> Float:
-    """(..., N) without what is above, by a Butterworth filter of 48 dB per octave that has no delay."""
-    return _filter(audio, lambda at: 1 / np.sqrt(1 + (at / hz) ** (2 * _BANDWIDTH_ORDER)), sample_rate)
 
 
 def n_needed(n_samples: int, tempo: float, *, sample_rate: int) -> tuple[int, int]:
