@@ -25,12 +25,13 @@ from dttnet.dataset import STEMS
 from dttnet.metrics import usdr
 from dttnet.separator import DEFAULT_QUALITY, QUALITIES
 
+_OVERLAP = QUALITIES[DEFAULT_QUALITY].overlap
 SETTINGS: dict[str, dict[str, object]] = {
     **{f"--quality {name}": {"quality": name} for name in QUALITIES},
     "--low-memory": {"low_memory": True},
     **{f"overlap {overlap}": {"overlap": overlap} for overlap in (0, 0.1, 0.25, 0.5, 0.75)},
     **{f"{frames} frames": {"chunk_frames": frames} for frames in (64, 256, 512)},
-    "swapped too": {"quality": "best", "overlap": QUALITIES[DEFAULT_QUALITY].overlap},
+    f"best, overlap {_OVERLAP}": {"quality": "best", "overlap": _OVERLAP},
 }
 
 

@@ -55,7 +55,7 @@ def main() -> None:
         hashes[released.path.name] = store.file_sha256(released.path)
         print(f"{released.path}: {released.path.stat().st_size / 1e6:.1f} MB, {released.report}\n{quality}")
     registry = store.registry()
-    registry["shipped"][args.name] = {"sha256": hashes}
+    registry["shipped"].setdefault(args.name, {})["sha256"] = hashes
     with whole_file(PACKAGE / "registry.json") as partial:
         partial.write_text(json.dumps(registry, indent=2) + "\n", encoding="utf-8")
 

@@ -42,6 +42,8 @@ def list_() -> None:
             click.echo(f"    licence: {card.licence}")
             click.echo(f"    training data: {card.training_data}")
             click.echo(f"    quality: {card.quality or 'not measured'}")
+        if companions := store.companions_of(name):
+            click.echo(f"    with --quality best: the mean of what it and {', '.join(companions)} give")
     click.echo("\nPublished by others (get the file, then `dttnet models import FILE --stem STEM -o FOLDER`):\n")
     for entry in store.published():
         click.echo(f"  {entry.file}: {entry.stem}; {entry.where}")

@@ -72,18 +72,20 @@ class Quality:
         filters: Where all stems are known and add up, they go through a Wiener filter, which hears where in the stereo
             image each is.
         averages: Where a model has several networks of the same stems, the mean of all, not the first alone.
+        companions: A model of this package is joined by the networks of others that make it better.
     """
 
     overlap: float
     swaps: bool = False
     filters: bool = True
     averages: bool = True
+    companions: bool = False
 
 
 QUALITIES = {
     "fast": Quality(overlap=0.0, filters=False, averages=False),
     "balanced": Quality(overlap=0.03),
-    "best": Quality(overlap=0.25, swaps=True),
+    "best": Quality(overlap=0.25, swaps=True, companions=True),
 }
 """Chosen from the table of benchmarks/qualities.py."""
 DEFAULT_QUALITY = "balanced"
@@ -179,14 +181,18 @@ class Separator:
             raise UsageError(f"chunk_edges is {chunk_edges!r}: give 'neighbours' or 'reflect'")
         if isinstance(model, Path):
             model = str(model)
-        self.model = store.find(model) if isinstance(model, str) else store.Model(name="networks", files=())
+        work = QUALITIES[quality]
+        self.model = (
+            store.find(model, companions=work.companions)
+            if isinstance(model, str)
+            else store.Model(name="networks", files=())
+        )
         cards = (
             [read_card(path) for path in self.model.files]
             if isinstance(model, str)
             else [network.card for network in model]
         )
-        averages = QUALITIES[quality].averages
-        self._layout = Layout.of(self.model.name, cards, stems, complement, adds_up=adds_up, averages=averages)
+        self._layout = Layout.of(self.model.name, cards, stems, complement, adds_up=adds_up, averages=work.averages)
         self._adds_up = adds_up
         self._batch_size = batch_size
         self._reflect = chunk_edges == "reflect"
@@ -208,9 +214,9 @@ class Separator:
         self.engine = self._networks[0].engine
         self.device = self._networks[0].device
         self.transform = self._layout.transform
-        self._swaps = QUALITIES[quality].swaps
+        self._swaps = work.swaps
         # A single stem beside all the rest is not filtered: the rest has no one place.
-        self._filters = self._layout.projects and QUALITIES[quality].filters
+        self._filters = self._layout.projects and work.filters
         n_frames = _REFERENCE_FRAMES if self._reflect else _LOW_MEMORY_FRAMES if low_memory else DEFAULT_FRAMES
         multiple = math.lcm(*(network.card.frame_multiple for network in self._networks))
         self.plan = ChunkPlan(
@@ -218,7 +224,7 @@ class Separator:
             hop=self.transform.hop,
             n_frames=chunk_frames if chunk_frames is not None else -(-n_frames // multiple) * multiple,
             frame_multiple=multiple,
-            overlap=QUALITIES[quality].overlap if overlap is None else overlap,
+            overlap=work.overlap if overlap is None else overlap,
             shorten_last=not self._reflect,
         )
 

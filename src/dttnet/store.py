@@ -78,14 +78,27 @@ def shipped() -> list[str]:
     return sorted(registry()["shipped"])
 
 
-def find(name: str) -> Model:
+def companions_of(name: str) -> list[str]:
+    """Models of this package that make this one of it better, if the mean is taken of what all give."""
+    found: list[str] = registry()["shipped"][name].get("companions", [])
+    return found
+
+
+def find(name: str, *, companions: bool = False) -> Model:
     """The model with this name, or in this folder or ONNX file.
+
+    Args:
+        name: Of the model, or its folder or file.
+        companions: After its own, the networks of `companions_of` it.
 
     Raises:
         ModelError: There is none; the message lists the names that are there.
     """
+    more: list[Path] = []
     if name in shipped():
         folder = _weights() / name
+        if companions:
+            more = [file for other in companions_of(name) for file in find(other).files]
     else:
         path = Path(name)
         if os.path.isfile(path):
@@ -98,7 +111,7 @@ def find(name: str) -> Model:
     files = tuple(sorted(folder.glob("*.onnx")))
     if not files:
         raise ModelError(f"model {name!r}: there is no .onnx file in {folder}")
-    return Model(name=folder.resolve().name, files=files)
+    return Model(name=folder.resolve().name, files=(*files, *more))
 
 
 def check_hashes(model: Model) -> list[str]:
