@@ -18,12 +18,17 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
-from dttnet import store
+from dttnet import Separator, store
 from dttnet.bench import peak_bytes
 from dttnet.dataset import STEMS
 from dttnet.metrics import usdr
+from dttnet.runtime import Network
+from dttnet.runtime.choice import open_networks
 from dttnet.separator import DEFAULT_QUALITY, QUALITIES
+
+Float = NDArray[np.float32]
 
 _OVERLAP = QUALITIES[DEFAULT_QUALITY].overlap
 SETTINGS: dict[str, dict[str, object]] = {
@@ -32,12 +37,23 @@ SETTINGS: dict[str, dict[str, object]] = {
     **{f"overlap {overlap}": {"overlap": overlap} for overlap in (0, 0.1, 0.25, 0.5, 0.75)},
     **{f"{frames} frames": {"chunk_frames": frames} for frames in (64, 256, 512)},
     f"best, overlap {_OVERLAP}": {"quality": "best", "overlap": _OVERLAP},
+    "inverted too": {"inverts": True},
 }
 
 
-def measure(song: Path, model: str, start: float, seconds: float, threads: int, options: dict[str, object]) -> None:
-    from dttnet import Separator
+class Inverting:
+    """A network, averaged with what it gives for the song of opposite polarity."""
 
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self.card, self.engine, self.device = network.card, network.engine, network.device
+        self.precision, self.n_parallel = network.precision, network.n_parallel
+
+    def __call__(self, packed: Float) -> Float:
+        return (self._network(packed) - self._network(-packed)) * np.float32(0.5)
+
+
+def measure(song: Path, model: str, start: float, seconds: float, threads: int, options: dict[str, object]) -> None:
     rate = soundfile.info(next(song.glob("vocals.*"))).samplerate
     stems = {
         stem: soundfile.read(
@@ -45,7 +61,11 @@ def measure(song: Path, model: str, start: float, seconds: float, threads: int, 
         )[0].T
         for stem in STEMS
     }
-    separator = Separator(model, device="cpu", threads=threads, **options)
+    if options.pop("inverts", False):
+        networks = open_networks(store.find(model).files, device="cpu", threads=threads, n_parallel=2).networks
+        separator = Separator([Inverting(network) for network in networks], **options)
+    else:
+        separator = Separator(model, device="cpu", threads=threads, **options)
     mixture = sum(stems.values())
     separator.separate(mixture[:, :rate], rate)
     started = time.perf_counter()

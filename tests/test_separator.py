@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from conftest import gain_model, identity_model, noise
-from dttnet import AudioError, DeviceError, ModelError, Separator, UsageError
+from dttnet import AudioError, DeviceError, ModelError, Separator, UsageError, store
 from dttnet.config import Transform
 from dttnet.errors import OutOfMemoryError
 from dttnet.runtime.onnx import OnnxNetwork, read_card
@@ -304,6 +304,27 @@ def test_networks_of_the_same_stems_give_their_mean_and_the_fast_quality_the_fir
     assert len(Separator(str(model), quality="fast")._networks) == 1  # the other one is not even loaded
     only = through(model, mix, stems=["drums"], adds_up=False)
     np.testing.assert_array_equal(only["drums"], both["drums"])
+
+
+def test_the_best_quality_hears_companions_once_and_the_model_itself_on_both_sides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gain_model(tmp_path / "one", {"vocals": 0.5})
+    gain_model(tmp_path / "two", {"vocals": 0.2})
+    monkeypatch.setattr(store, "_weights", lambda: tmp_path)
+    monkeypatch.setattr(store, "registry", lambda: {"shipped": {"one": {"companions": ["two"]}, "two": {}}})
+    mix = mixture(5000)
+    band = band_limited(mix)
+
+    def vocals(model: str, quality: str) -> NDArray[np.float32]:
+        options = {"quality": quality, "stems": ["vocals"], "adds_up": False}
+        return Separator(model, device="cpu", chunk_frames=FRAMES, **options).separate(mix, 44100)["vocals"]
+
+    np.testing.assert_allclose(vocals("one", "best"), (0.5 + 0.5 + 0.2) / 3 * band, atol=ROUNDING)
+    np.testing.assert_allclose(vocals("one", "balanced"), 0.5 * band, atol=ROUNDING)
+    np.testing.assert_allclose(vocals("two", "best"), 0.2 * band, atol=ROUNDING)
+    assert store.find("one", companions=True).sha256 != store.find("one").sha256
+    assert store.find(str(tmp_path / "one"), companions=True).companions == ()  # a folder is what is in it
 
 
 def test_files_for_one_stem_beside_different_others_are_refused(tmp_path: Path) -> None:

@@ -67,12 +67,12 @@ class Quality:
 
     Attributes:
         overlap: See `Separator`.
-        swaps: Average with what comes of the song whose left and right are swapped, which a network does not treat
-            quite alike. Twice the work.
+        swaps: Average with what the model's own networks give for the song whose left and right are swapped, which they
+            do not treat quite alike. Twice the work.
         filters: Where all stems are known and add up, they go through a Wiener filter, which hears where in the stereo
             image each is.
         averages: Where a model has several networks of the same stems, the mean of all, not the first alone.
-        companions: A model of this package is joined by the networks of others that make it better.
+        companions: Average with what a model's companions give: `dttnet.store.Model.companions`.
     """
 
     overlap: float
@@ -187,11 +187,8 @@ class Separator:
             if isinstance(model, str)
             else store.Model(name="networks", files=())
         )
-        cards = (
-            [read_card(path) for path in self.model.files]
-            if isinstance(model, str)
-            else [network.card for network in model]
-        )
+        paths = (*self.model.files, *self.model.companions)
+        cards = [read_card(path) for path in paths] if isinstance(model, str) else [network.card for network in model]
         self._layout = Layout.of(self.model.name, cards, stems, complement, adds_up=adds_up, averages=work.averages)
         self._adds_up = adds_up
         self._batch_size = batch_size
@@ -200,7 +197,7 @@ class Separator:
         self.warnings: tuple[str, ...] = ()
         if isinstance(model, str):
             opened = open_networks(
-                [self.model.files[index] for index in self._layout.used],
+                [paths[index] for index in self._layout.used],
                 engine=engine,
                 device=device,
                 threads=threads,
@@ -214,7 +211,8 @@ class Separator:
         self.engine = self._networks[0].engine
         self.device = self._networks[0].device
         self.transform = self._layout.transform
-        self._swaps = work.swaps
+        n_own = len(self.model.files) if isinstance(model, str) else len(model)
+        self._swaps = [work.swaps and index < n_own for index in self._layout.used]
         # A single stem beside all the rest is not filtered: the rest has no one place.
         self._filters = self._layout.projects and work.filters
         n_frames = _REFERENCE_FRAMES if self._reflect else _LOW_MEMORY_FRAMES if low_memory else DEFAULT_FRAMES
@@ -412,12 +410,12 @@ class Separator:
         spectrum = stft(audio, self._whole)
         mixture = pack(spectrum[..., :n_seen])
         found: list[list[Float]] = [[] for _ in self._layout.known]
-        for network, positions in zip(self._networks, self._layout.positions, strict=True):
+        for network, positions, swaps in zip(self._networks, self._layout.positions, self._swaps, strict=True):
             n_bins = network.card.transform.n_bins
             seen = np.ascontiguousarray(mixture[..., :n_bins])
-            given = _from_both_sides(network, seen) if self._swaps else network(seen)
-            for index, position in enumerate(positions):
-                found[position].append(_widened(given[:, index], n_seen))
+            for given in [network(seen), *([_from_other_side(network, seen)] if swaps else [])]:
+                for index, position in enumerate(positions):
+                    found[position].append(_widened(given[:, index], n_seen))
         estimates = [_mean(given) for given in found]
         covariances = np.zeros((len(mixture), 0, 4, n_seen), np.float32)
         if self._filters:
@@ -675,15 +673,14 @@ class _Run:
         return stems
 
 
-def _from_both_sides(network: Network, packed: Float) -> Float:
-    """(B, 2C, T, F) -> (B, S, 2C, T, F): the mean of what a network gives for a song and for the swapped one."""
+def _from_other_side(network: Network, packed: Float) -> Float:
+    """(B, 2C, T, F) -> (B, S, 2C, T, F): what a network gives for the song whose sides are swapped, swapped back."""
     half = packed.shape[1] // 2
-    given = network(packed) + np.roll(network(np.roll(packed, half, axis=1)), half, axis=2)
-    return given * np.float32(0.5)
+    return np.roll(network(np.roll(packed, half, axis=1)), half, axis=2)
 
 
 def _mean(estimates: list[Float]) -> Float:
-    """Of what several networks give for one stem. Their errors differ, so that the mean has less of them."""
+    """Of what is given for one stem, by several networks or on both sides. Errors differ: the mean has less of them."""
     if len(estimates) == 1:
         return estimates[0]
     return functools.reduce(np.add, estimates) * np.float32(1 / len(estimates))

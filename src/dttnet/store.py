@@ -25,15 +25,20 @@ DEFAULT_MODEL = "default"
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A model on disk: its name and the files of its networks."""
+    """A model on disk: its name and the files of its networks.
+
+    Attributes:
+        companions: Files of other models that give the same stems, if it is not alone: `companions_of` it.
+    """
 
     name: str
     files: tuple[Path, ...]
+    companions: tuple[Path, ...] = ()
 
     @property
     def sha256(self) -> str:
-        """Hash of the only file, or of the files' hashes in the order of their names."""
-        hashes = [file_sha256(file) for file in self.files]
+        """Hash of the only file, or of the files' hashes in the order of their names, companions last."""
+        hashes = [file_sha256(file) for file in (*self.files, *self.companions)]
         return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
@@ -79,7 +84,7 @@ def shipped() -> list[str]:
 
 
 def companions_of(name: str) -> list[str]:
-    """Models of this package that make this one of it better, if the mean is taken of what all give."""
+    """Other models of this package that make this one of it better, if the mean is taken of what all give."""
     found: list[str] = registry()["shipped"][name].get("companions", [])
     return found
 
@@ -89,16 +94,16 @@ def find(name: str, *, companions: bool = False) -> Model:
 
     Args:
         name: Of the model, or its folder or file.
-        companions: After its own, the networks of `companions_of` it.
+        companions: Together with its companions.
 
     Raises:
         ModelError: There is none; the message lists the names that are there.
     """
-    more: list[Path] = []
+    joined: list[Path] = []
     if name in shipped():
         folder = _weights() / name
         if companions:
-            more = [file for other in companions_of(name) for file in find(other).files]
+            joined = [file for other in companions_of(name) for file in find(other).files]
     else:
         path = Path(name)
         if os.path.isfile(path):
@@ -111,7 +116,7 @@ def find(name: str, *, companions: bool = False) -> Model:
     files = tuple(sorted(folder.glob("*.onnx")))
     if not files:
         raise ModelError(f"model {name!r}: there is no .onnx file in {folder}")
-    return Model(name=folder.resolve().name, files=(*files, *more))
+    return Model(name=folder.resolve().name, files=files, companions=tuple(joined))
 
 
 def check_hashes(model: Model) -> list[str]:
