@@ -53,6 +53,11 @@ def test_companions_give_the_same_stems_of_the_same_bins() -> None:
     assert len({(card.transform, frozenset(card.stems)) for card in cards}) == 1
 
 
+def test_the_list_says_whose_networks_join_a_model() -> None:
+    output = CliRunner().invoke(main, ["models", "list"]).output
+    assert output.count("with --quality best: the mean of what it and fast give") == 1
+
+
 @pytest.mark.parametrize("quality", ["fast", "balanced"])
 def test_other_qualities_do_without_companions(quality: str) -> None:
     assert Separator("default", quality=quality, threads=2).model == store.find("default")

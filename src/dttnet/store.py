@@ -28,7 +28,7 @@ class Model:
     """A model on disk: its name and the files of its networks.
 
     Attributes:
-        companions: Files of other models that give the same stems, if it is not alone: `companions_of` it.
+        companions: Files of the models that are `companions_of` it, where they were asked for.
     """
 
     name: str
