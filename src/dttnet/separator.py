@@ -211,7 +211,7 @@ class Separator:
         self.engine = self._networks[0].engine
         self.device = self._networks[0].device
         self.transform = self._layout.transform
-        n_own = len(self.model.files) if isinstance(model, str) else len(model)
+        n_own = len(cards) - len(self.model.companions)
         self._swaps = [work.swaps and index < n_own for index in self._layout.used]
         # A single stem beside all the rest is not filtered: the rest has no one place.
         self._filters = self._layout.projects and work.filters
