@@ -132,6 +132,24 @@ def test_fingers_are_heard_where_notes_begin_and_end_alone():
     assert np.abs(noise[:, ~is_near]).max() < 1e-5
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_bass_that_is_brought_forward_has_its_share_above_the_low_octaves_and_keeps_what_is_below(seed):
+    time_s = np.arange(2 * RATE) / RATE
+    harmonics = [0.5 / k**3 * np.sin(2 * np.pi * 55 * k * time_s) for k in range(1, 40)]
+    x = np.sum(harmonics, axis=0, dtype=np.float32)[None]
+    added = bass._forward(x, np.random.default_rng(seed)) - x
+    # Of -12 to -2.2 dB, of all.
+    assert 10 ** (-12 / 10) < (added**2).sum() / ((added**2).sum() + (x**2).sum()) < 10 ** (-2.2 / 10)
+    power = np.abs(np.fft.rfft(added[0])) ** 2
+    hz = np.fft.rfftfreq(len(x[0]), 1 / RATE)
+    # Two poles from 150 Hz or higher, twice if it is distorted.
+    assert power[hz < 60].sum() < 0.05 * power.sum()
+
+
+def test_a_silent_bass_is_brought_forward_to_silence():
+    assert not bass._forward(np.zeros((1, RATE), np.float32), np.random.default_rng(0)).any()
+
+
 def test_a_deepened_bass_gets_its_fundamental_and_little_else():
     line = Line((Note(0.0, 2.0, 28, 0.8),), ())
     hz = 440 * 2 ** ((28 - 69) / 12)

@@ -35,7 +35,7 @@ def amplify_guitar(x: Float, rng: np.random.Generator, *, gain: Gain) -> Float:
         gain: How much it distorts.
     """
     highest = peak(x)
-    tight_hz = rng.uniform(110, 240) if gain == "high" else rng.uniform(50, 110)
+    tight_hz = rng.uniform(60, 200) if gain == "high" else rng.uniform(50, 110)
     boost_hz, boost_db = rng.uniform(600, 1100), rng.uniform(2, 9) if gain == "high" else rng.uniform(0, 4)
     treble_hz = rng.uniform(5000, 8000)
     drive_db = rng.uniform(*_DRIVE_DB[gain])
@@ -162,9 +162,12 @@ def _gain(response_db: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _tone_stack(rng: np.random.Generator, gain: Gain) -> NDArray[np.float64]:
-    middle = rng.uniform(-9, 3) if gain == "high" else rng.uniform(-6, 3)
+    # Palm mutes thump and the middle is scooped: records of metal have as much from 120 to 250 Hz as from 2 to 4 kHz.
+    low, middle = (
+        (rng.uniform(-1, 9), rng.uniform(-16, 1)) if gain == "high" else (rng.uniform(-3, 4), rng.uniform(-6, 3))
+    )
     return _gain(
-        _bell_db(rng.uniform(90, 160), rng.uniform(-3, 4), 0.9)
+        _bell_db(rng.uniform(90, 160), low, 0.9)
         + _bell_db(rng.uniform(350, 900), middle, 0.8)
         + _shelf_db(rng.uniform(1500, 3000), rng.uniform(-3, 6))
     )
@@ -178,8 +181,8 @@ def _guitar_speaker(rng: np.random.Generator) -> NDArray[np.float64]:
     is_open, is_bright = rng.random() < 0.4, rng.random() < 0.33
     edge_hz = rng.uniform(5500, 8500) if is_bright else rng.uniform(4300, 6500)
     response = (
-        _low_db(rng.uniform(70, 130), 12 if is_open else 18)
-        + _bell_db(rng.uniform(95, 150), rng.uniform(1, 5), 0.4)
+        _low_db(rng.uniform(55, 115), 12 if is_open else 18)
+        + _bell_db(rng.uniform(95, 170), rng.uniform(1, 8), 0.5)
         + _bell_db(rng.uniform(300, 600), rng.uniform(-5, 0), 0.6)
         + _bell_db(rng.uniform(1800, 3800), rng.uniform(3, 9), 0.6)
         + np.maximum(_high_db(edge_hz, rng.uniform(16, 28) if is_bright else rng.uniform(20, 42)), -rng.uniform(30, 50))
