@@ -142,7 +142,7 @@ def test_a_bass_that_is_brought_forward_has_its_share_above_the_low_octaves_and_
     assert 10 ** (-12 / 10) < (added**2).sum() / ((added**2).sum() + (x**2).sum()) < 10 ** (-2.2 / 10)
     power = np.abs(np.fft.rfft(added[0])) ** 2
     hz = np.fft.rfftfreq(len(x[0]), 1 / RATE)
-    # Two poles from 150 Hz or higher, twice if it is distorted.
+    # Four poles from 150 Hz or higher.
     assert power[hz < 60].sum() < 0.05 * power.sum()
 
 

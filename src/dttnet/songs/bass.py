@@ -238,11 +238,10 @@ def _deepened(x: Float, line: Line, rng: np.random.Generator) -> Float:
 
 
 def _forward(x: Float, rng: np.random.Generator) -> Float:
-    """With a second track of what is above its lowest octaves, mostly distorted: 6 to 60 percent of the energy."""
+    """With a second track of what is above its lowest octaves, distorted: 6 to 60 percent of the energy."""
     edge_hz, share = rng.uniform(150, 350), 10 ** (rng.uniform(-12, -2.2) / 10)
-    middle = highpass(x, edge_hz)
-    if rng.random() < 0.7:
-        middle = highpass(amplify_bass(middle, rng, drive_db=float(rng.uniform(0, 28)), blend=0.0), edge_hz)
+    # Distorted before it is cut: a dull bass has no middle but the one that distortion makes.
+    middle = highpass(amplify_bass(x, rng, drive_db=float(rng.uniform(0, 28)), blend=0.0), edge_hz, order=4)
     level = np.sqrt(share / (1 - share)) * float(np.std(x)) / max(float(np.std(middle)), 1e-6)
     return x + middle * np.float32(level)
 

@@ -1,0 +1,110 @@
+"""What becomes of recorded bands: the tables of docs/quality.md.
+
+    python benchmarks/bands.py MODEL ... --excerpt FILE.stem.mp4 --guitars SONGS
+
+MODELs are names or folders. The songs they learn from are made: this asks whether they know what real bands sound like.
+Both sources may be measured but not trained on: their licences, CC BY-NC-SA and CC BY-SA, would not let everybody use
+the weights. Needs the extra `formats`.
+
+FILE is an excerpt of 6 s with all four stems, in the package `stempeg` on PyPI (in the order of MUSDB18: mixture, drums,
+bass, other, vocals). SONGS has FOLDER/SONG/guitar.ogg and song.ogg, guitars and the rest: the Debian packages
+`fretsonfire-songs-muldjord` and `fretsonfire-songs-sectoid` put them into /usr/share/games/fretsonfire/data/songs.
+
+A share is <estimate, stem> / <stem, stem>: how much of a stem is found in an estimate, as what sounds beside it has little
+to do with it. Over the estimates of a mixture, shares add up to about 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from dttnet import Separator
+from dttnet.audio import read_excerpt, read_info
+from dttnet.dataset import STEMS
+from dttnet.metrics import usdr
+from dttnet.oracle import IdealRatioMask
+
+Float = NDArray[np.float32]
+
+_ORDER = ("mixture", "drums", "bass", "other", "vocals")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+")
+    parser.add_argument("--excerpt", type=Path)
+    parser.add_argument("--guitars", type=Path)
+    parser.add_argument("--seconds", type=float, default=40, help="of each song with guitars: where they are loudest")
+    args = parser.parse_args()
+    separators = {name: Separator(name) for name in args.models}
+    if args.excerpt:
+        score_excerpt(args.excerpt, separators)
+    if args.guitars:
+        follow_guitars(sorted(path.parent for path in args.guitars.glob("*/*/guitar.ogg")), separators, args.seconds)
+
+
+def score_excerpt(path: Path, separators: Mapping[str, Separator]) -> None:
+    stems, rate = read_stems(path)
+    mixture = np.sum([*stems.values()], axis=0)
+    estimates = {name: separator.separate(mixture, rate) for name, separator in separators.items()}
+    print("| uSDR, dB | " + " | ".join(STEMS) + " | mean |\n|---|" + "---:|" * 5)
+    for name, found in {**estimates, "ideal ratio mask": masked(stems, mixture)}.items():
+        scores = [usdr(stems[stem], found[stem]) for stem in STEMS]
+        print(f"| {name} | " + " | ".join(f"{score:.2f}" for score in [*scores, np.mean(scores)]) + " |")
+    for name, found in estimates.items():
+        print(f"\n| `{name}`: share of | " + " | ".join(f"in {stem}" for stem in STEMS) + " |\n|---|" + "---:|" * 4)
+        for stem in STEMS:
+            print(f"| {stem} | " + " | ".join(f"{share:.2f}" for share in shares(stems[stem], found)) + " |")
+
+
+def follow_guitars(folders: Sequence[Path], separators: Mapping[str, Separator], longest_s: float) -> None:
+    for name, separator in separators.items():
+        print(f"\n| `{name}`: guitars | " + " | ".join(f"in {stem}" for stem in STEMS) + " |\n|---|" + "---:|" * 4)
+        rows = []
+        for folder in folders:
+            guitar, rest, rate = read_loudest(folder, longest_s)
+            rows.append(shares(guitar, separator.separate(guitar + rest, rate)))
+            print(f"| {folder.name} | " + " | ".join(f"{share:.2f}" for share in rows[-1]) + " |", flush=True)
+        print("| mean | " + " | ".join(f"{share:.2f}" for share in np.mean(rows, axis=0)) + " |")
+
+
+def read_loudest(folder: Path, longest_s: float) -> tuple[Float, Float, int]:
+    """Guitar and rest, each (2, N), where the guitar has the most energy, and their sample rate."""
+    guitar, rest = (read_excerpt(folder / name) for name in ("guitar.ogg", "song.ogg"))
+    rate = read_info(folder / "guitar.ogg").sample_rate
+    n_samples = min(round(longest_s * rate), guitar.shape[1], rest.shape[1])
+    energy = np.concatenate([[0], np.cumsum(guitar.astype(np.float64) ** 2, axis=1).sum(0)])
+    start = int(np.argmax(energy[n_samples:] - energy[:-n_samples]))
+    return guitar[:, start : start + n_samples], rest[:, start : start + n_samples], rate
+
+
+def read_stems(path: Path) -> tuple[dict[str, Float], int]:
+    """The four stems, each (2, N), and their sample rate."""
+    stems = {}
+    for index, name in enumerate(_ORDER):
+        with av.open(str(path)) as container:
+            stream = container.streams.audio[index]
+            stems[name] = np.concatenate([frame.to_ndarray() for frame in container.decode(stream)], axis=1)
+            rate = stream.rate
+    return {stem: stems[stem] for stem in STEMS}, rate
+
+
+def masked(stems: Mapping[str, Float], mixture: Float) -> dict[str, Float]:
+    mask = IdealRatioMask(STEMS)
+    estimates = [estimate for _, estimate in [*mask.push(stems, mixture), *mask.flush()]]
+    return {stem: np.concatenate([estimate[stem] for estimate in estimates], axis=1) for stem in STEMS}
+
+
+def shares(stem: Float, estimates: Mapping[str, Float]) -> list[float]:
+    reference = stem.astype(np.float64).ravel()
+    return [float(estimates[name].ravel() @ reference / (reference @ reference)) for name in STEMS]
+
+
+if __name__ == "__main__":
+    main()
