@@ -6,12 +6,12 @@ MODELs are names or folders. The songs they learn from are made: this asks wheth
 Both sources may be measured but not trained on: their licences, CC BY-NC-SA and CC BY-SA, would not let everybody use
 the weights. Needs the extra `formats`.
 
-FILE is an excerpt of 6 s with all four stems, in the package `stempeg` on PyPI (in the order of MUSDB18: mixture, drums,
-bass, other, vocals). SONGS has FOLDER/SONG/guitar.ogg and song.ogg, guitars and the rest: the Debian packages
+FILE is an excerpt of 6 s with all four stems in the order of MUSDB18 (mixture, drums, bass, other, vocals), in the
+package `stempeg` on PyPI. SONGS has FOLDER/SONG/guitar.ogg and song.ogg, guitars and the rest: the Debian packages
 `fretsonfire-songs-muldjord` and `fretsonfire-songs-sectoid` put them into /usr/share/games/fretsonfire/data/songs.
 
-A share is <estimate, stem> / <stem, stem>: how much of a stem is found in an estimate, as what sounds beside it has little
-to do with it. Over the estimates of a mixture, shares add up to about 1.
+A share is <estimate, stem> / <stem, stem>: how much of a stem is found in an estimate, as what sounds beside it has
+little to do with it. Over the estimates of a mixture, shares add up to about 1.
 """
 
 from __future__ import annotations

@@ -75,8 +75,8 @@ _FORWARD_SHARE: dict[str, float] = {
     "synth": 0.3,
     "reese": 0.4,
 }
-"""Of the basses of a family: how many have their middle brought forward. A recorded rock band has two fifths of its bass
-above 250 Hz; what lies there is taken for guitars' by who has only heard basses that end below."""
+"""Of the basses of a family: how many have their middle brought forward. Of a recorded rock band two fifths of the bass
+are above 250 Hz; a network that only knows basses that end below takes them for guitars."""
 
 _GATED_SHARE = 0.35
 """Of synthesisers' lines whose notes are cut short."""
