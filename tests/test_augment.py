@@ -20,6 +20,7 @@ from dttnet.training.augment import (
     change_sound,
     draw_bandwidth,
     draw_change,
+    draw_noise,
     draw_pitch_and_tempo,
     limit_bandwidth,
     n_needed,
@@ -301,12 +302,56 @@ def test_bandwidths_are_drawn_as_often_as_configured_from_telephones_to_compress
     assert draw_bandwidth(rng(), config=AugmentConfig()) is None
 
 
+def test_a_distorted_sine_is_as_loud_and_has_overtones_and_silence_stays_silent() -> None:
+    wave = sine(200)[:, :N]
+    driven = change_sound(wave, Change(drive_db=36), sample_rate=RATE)
+    assert driven.dtype == np.float32
+    # Sums of float32 numbers.
+    assert np.std(driven) == pytest.approx(np.std(wave), rel=1e-4)
+    spectrum = np.abs(np.fft.rfft(driven[0] * np.hanning(N), RATE))
+    # Nearly a square wave, whose third harmonic has a third of the first; 5 % are for its slopes.
+    assert spectrum[600] / spectrum[200] == pytest.approx(1 / 3, rel=0.05)
+    silence = np.zeros((2, 100), np.float32)
+    np.testing.assert_array_equal(change_sound(silence, Change(drive_db=36), sample_rate=RATE), silence)
+
+
+def test_drives_are_drawn_as_often_as_configured_and_change_nothing_else() -> None:
+    plain = AugmentConfig(gain_db=5, polarity=0.5, swap=0.5, silence=0.1, tone_db=4, width_db=6)
+    one, other = rng(), rng()
+    drawn = [draw_change(one, "other", (0, 1), config=replace(plain, drive=0.25)) for _ in range(2000)]
+    assert [replace(each, drive_db=0) for each in drawn] == [
+        draw_change(other, "other", (0, 1), config=plain) for _ in range(2000)
+    ]
+    drives = [each.drive_db for each in drawn if each.drive_db]
+    assert abs(len(drives) - 500) < 80  # four standard deviations
+    # The outermost of some 500 uniform draws are closer than 3 % to the ends, but for one chance in 10^6.
+    assert 6 <= min(drives) < 6.9
+    assert 35.1 < max(drives) < 36
+
+
+def test_noises_are_drawn_as_often_as_configured_at_levels_below_that_of_the_music() -> None:
+    generator, music = rng(), noise(RATE // 4).T.astype(np.float32)
+    config = AugmentConfig(noise=0.25)
+    drawn = [draw_noise(generator, music, config=config, sample_rate=RATE) for _ in range(400)]
+    noises = [each for each in drawn if each is not None]
+    assert abs(len(noises) - 100) < 35  # four standard deviations
+    assert all(each.shape == music.shape and each.dtype == np.float32 for each in noises)
+    levels_db = [20 * np.log10(np.std(each) / np.std(music)) for each in noises]
+    # The outermost of some 100 uniform draws are closer than 10 % to the ends, but for one chance in 10^4.
+    assert -30 - 1e-3 < min(levels_db) < -27
+    assert -3 < max(levels_db) < 1e-3
+    assert draw_noise(rng(), music, config=AugmentConfig(), sample_rate=RATE) is None
+    assert draw_noise(rng(), 0 * music, config=AugmentConfig(noise=1), sample_rate=RATE) is None
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"probability": 1.5}, r"augment\.probability is 1\.5: a probability is from 0 to 1"),
         ({"silence": -0.1}, r"augment\.silence is -0\.1"),
         ({"bandwidth": 2}, r"augment\.bandwidth is 2"),
+        ({"drive": -1}, r"augment\.drive is -1"),
+        ({"noise": 1.1}, r"augment\.noise is 1\.1"),
         ({"semitones": 13}, r"augment\.semitones is 13: give 0 to 12"),
         ({"tempo": 0.6}, r"augment\.tempo is 0\.6"),
         ({"gain_db": -1}, r"augment\.gain_db is -1"),

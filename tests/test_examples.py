@@ -256,6 +256,17 @@ def test_a_bandwidth_is_that_of_all_stems_and_of_their_mixture(make_audio: MakeA
     assert len(ends) > 3
 
 
+def test_noise_is_of_the_other_stem_and_in_the_mixture(songs: Dataset) -> None:
+    noisy = DataConfig(augment=AugmentConfig(probability=0, noise=1))
+    for targets in (STEMS, ("vocals",)):
+        before, after = (make_examples(songs, targets=targets, config=config)[0] for config in (PLAIN, noisy))
+        added = after["mixture"] - before["mixture"]
+        assert added.any()
+        for name, one, other in zip(targets, before["stems"], after["stems"], strict=True):
+            # Sums of float32 numbers below 1.
+            np.testing.assert_allclose(other - one, added if name == "other" else 0, atol=1e-6)
+
+
 def test_roots_are_drawn_by_weight(songs: Dataset, noises: Dataset) -> None:
     examples = make_examples((songs, 3.0), (noises, 1.0), targets=("vocals",))
     ramps = [bool(np.allclose(np.diff(examples[index]["stems"][0, 0]), 2**-21, atol=1e-7)) for index in range(200)]

@@ -39,6 +39,13 @@ _LOWEST_BANDWIDTH_HZ = 3500.0
 _HIGHEST_BANDWIDTH_HZ = 16000.0
 _BANDWIDTH_ORDER = 8
 
+_LEAST_DRIVE_DB, _MOST_DRIVE_DB = 6.0, 36.0
+
+# Of a noise that swells and fades, against the rest of the example.
+_NOISE_DB = (-30.0, 0.0)
+_NOISE_TONE_DB = 20.0
+_NOISE_BREATH_S = (0.3, 3.0)
+
 
 @dataclass
 class AugmentConfig:
@@ -67,6 +74,9 @@ class AugmentConfig:
         width_db: Largest change of the level of the sides (left minus right), up or down.
         bandwidth: Probability that the whole example ends at a frequency from 3.5 to 16 kHz, as old recordings do, and
             files that once had a lower sample rate or bit rate.
+        drive: Probability that a stem is distorted, as by an amplifier, by up to 36 dB.
+        noise: Probability that a noise of some colour that swells and fades is added to the example, and to its stem
+            "other", if that is a target: what rushes is not always a cymbal.
     """
 
     probability: float = 1.0
@@ -84,9 +94,11 @@ class AugmentConfig:
     tone_db: float = 0.0
     width_db: float = 0.0
     bandwidth: float = 0.0
+    drive: float = 0.0
+    noise: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("probability", "polarity", "swap", "silence", "bandwidth"):
+        for name in ("probability", "polarity", "swap", "silence", "bandwidth", "drive", "noise"):
             value = getattr(self, name)
             _require(0 <= value <= 1, f"augment.{name} is {value}: a probability is from 0 to 1")
         for name, highest in (("semitones", 12), ("tempo", 0.5), ("gain_db", 60), ("tone_db", 20), ("width_db", 20)):
@@ -123,6 +135,7 @@ class Change:
         is_swapped: Left and right change places.
         width: Factor of the sides.
         tone_db: Levels at `_TONE_HZ`; empty for no change.
+        drive_db: Gain before a clipper; 0 for none.
     """
 
     semitones: float = 0.0
@@ -131,6 +144,7 @@ class Change:
     is_swapped: bool = False
     width: float = 1.0
     tone_db: tuple[float, ...] = ()
+    drive_db: float = 0.0
 
 
 def draw_pitch_and_tempo(rng: np.random.Generator, *, config: AugmentConfig) -> tuple[float, float]:
@@ -157,6 +171,7 @@ def draw_change(
     (mixer,) = rng.spawn(1)
     width = 10 ** (mixer.uniform(-1, 1) * config.width_db / 20)
     tone = config.tone_db * mixer.uniform(-1, 1, len(_TONE_HZ))
+    drive_db = mixer.uniform(_LEAST_DRIVE_DB, _MOST_DRIVE_DB) if mixer.random() < config.drive else 0.0
     return Change(
         semitones=0.0 if stem in config.keep_pitch else semitones,
         tempo=tempo,
@@ -164,6 +179,7 @@ def draw_change(
         is_swapped=is_swapped,
         width=float(width),
         tone_db=tuple(tone.tolist()) if config.tone_db else (),
+        drive_db=float(drive_db),
     )
 
 
@@ -173,10 +189,33 @@ def draw_bandwidth(rng: np.random.Generator, *, config: AugmentConfig) -> float 
     return float(_LOWEST_BANDWIDTH_HZ * 2**octaves) if rng.random() < config.bandwidth else None
 
 
+def draw_noise(rng: np.random.Generator, like: Float, *, config: AugmentConfig, sample_rate: int) -> Float | None:
+    """(2, N) of white noise through a random tone, with a random level every breath; None is the usual.
+
+    Args:
+        rng: All that is random.
+        like: (2, N), which it is from 30 dB softer than to as loud as.
+        config: How often.
+        sample_rate: In Hz.
+    """
+    level_db, breath_s, width = rng.uniform(*_NOISE_DB), rng.uniform(*_NOISE_BREATH_S), rng.uniform()
+    tone_db = rng.uniform(-_NOISE_TONE_DB, _NOISE_TONE_DB, len(_TONE_HZ))
+    if rng.random() >= config.noise or not like.any():
+        return None
+    n_samples = like.shape[1]
+    middle, left, right = rng.standard_normal((3, n_samples), np.float32)
+    noise = _change_tone((1 - width) * middle + width * np.stack([left, right]), tone_db.tolist(), sample_rate)
+    breaths = rng.uniform(size=2 + int(n_samples / sample_rate / breath_s))
+    noise *= np.interp(np.arange(n_samples) / sample_rate / breath_s, np.arange(len(breaths)), breaths)
+    return np.asarray(noise * (10 ** (level_db / 20) * np.std(like) / np.std(noise)), np.float32)
+
+
 def change_sound(audio: Float, change: Change, *, sample_rate: int) -> Float:
-    """(2, N) with the change's gain, polarity, tone, width and swapped channels."""
+    """(2, N) with the change's drive, gain, polarity, tone, width and swapped channels."""
     if change.is_swapped:
         audio = audio[::-1]
+    if change.drive_db:
+        audio = _distort(audio, change.drive_db)
     if change.width != 1:
         sides = np.float32((change.width - 1) / 2) * (audio[0] - audio[1])
         audio = np.stack([audio[0] + sides, audio[1] - sides])
@@ -188,6 +227,16 @@ def change_sound(audio: Float, change: Change, *, sample_rate: int) -> Float:
 def limit_bandwidth(audio: Float, hz: float, *, sample_rate: int) -> Float:
     """(..., N) without what is above, by a Butterworth filter of 48 dB per octave that has no delay."""
     return _filter(audio, lambda at: 1 / np.sqrt(1 + (at / hz) ** (2 * _BANDWIDTH_ORDER)), sample_rate)
+
+
+def _distort(audio: Float, drive_db: float) -> Float:
+    """(C, N) through a soft clipper, as loud as it was."""
+    level = float(np.sqrt(np.mean(audio**2)))
+    if level < _INAUDIBLE:
+        return audio
+    # A sine of this level would peak 9 dB below where clipping begins.
+    clipped = np.tanh(audio * np.float32(10 ** (drive_db / 20) / (4 * level)))
+    return clipped * np.float32(level / np.sqrt(np.mean(clipped**2)))
 
 
 def _change_tone(audio: Float, tone_db: Sequence[float], sample_rate: int) -> Float:

@@ -20,6 +20,7 @@ from dttnet.training.augment import (
     change_sound,
     draw_bandwidth,
     draw_change,
+    draw_noise,
     draw_pitch_and_tempo,
     limit_bandwidth,
     n_needed,
@@ -166,6 +167,7 @@ class Examples:
         for (semitones, tempo), excerpt in rest.items():
             mixture += self._change_pitch_and_tempo(excerpt, semitones, tempo)
         self._lay_clip(index, mixture, stems)
+        self._lay_noise(index, mixture, stems)
         # Random numbers of its own, as for the clips.
         bandwidth = draw_bandwidth(np.random.default_rng([self._seed, index, 2]), config=self._config.augment)
         if bandwidth:
@@ -183,6 +185,16 @@ class Examples:
         mixture += clip
         if stem in self._targets:
             stems[self._targets.index(stem)] += clip
+
+    def _lay_noise(self, index: int, mixture: Float, stems: Float) -> None:
+        """Add a noise to the mixture and to "other", if that is a target."""
+        rng = np.random.default_rng([self._seed, index, 3])
+        noise = draw_noise(rng, mixture, config=self._config.augment, sample_rate=self._sample_rate)
+        if noise is None:
+            return
+        mixture += noise
+        if "other" in self._targets:
+            stems[self._targets.index("other")] += noise
 
     def _draw_changes(self, rng: np.random.Generator, *, is_one_track: bool) -> dict[str, Change]:
         config = self._config.augment
