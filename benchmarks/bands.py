@@ -1,6 +1,6 @@
 """What becomes of recorded bands: the tables of docs/quality.md.
 
-    python benchmarks/bands.py MODEL ... --excerpt FILE.stem.mp4 --guitars SONGS
+    python benchmarks/bands.py [MODEL ...] --excerpt FILE.stem.mp4 --guitars SONGS [--made MADE]
 
 MODELs are names or folders. The songs they learn from are made: this asks whether they know what real bands sound like.
 Both sources may be measured but not trained on: their licences, CC BY-NC-SA and CC BY-SA, would not let everybody use
@@ -9,6 +9,7 @@ the weights. Needs the extra `formats`.
 FILE is an excerpt of 6 s with all four stems in the order of MUSDB18 (mixture, drums, bass, other, vocals), in the
 package `stempeg` on PyPI. SONGS has FOLDER/SONG/guitar.ogg and song.ogg, guitars and the rest: the Debian packages
 `fretsonfire-songs-muldjord` and `fretsonfire-songs-sectoid` put them into /usr/share/games/fretsonfire/data/songs.
+MADE is a folder of `dttnet data build-open`, whose spectra are put beside theirs.
 
 A share is <estimate, stem> / <stem, stem>: how much of a stem is found in an estimate, as what sounds beside it has
 little to do with it. Over the estimates of a mixture, shares add up to about 1.
@@ -17,36 +18,74 @@ little to do with it. Over the estimates of a mixture, shares add up to about 1.
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import av
 import numpy as np
 from numpy.typing import NDArray
+from scipy import signal
 
 from dttnet import Separator
 from dttnet.audio import read_excerpt, read_info
-from dttnet.dataset import STEMS
+from dttnet.dataset import STEMS, Track, load_dataset
 from dttnet.metrics import usdr
 from dttnet.oracle import IdealRatioMask
 
 Float = NDArray[np.float32]
+
+OCTAVES_HZ = (0, 60, 120, 250, 500, 1000, 2000, 4000, 8000, 16000)
 
 _ORDER = ("mixture", "drums", "bass", "other", "vocals")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="+")
+    parser.add_argument("models", nargs="*")
     parser.add_argument("--excerpt", type=Path)
     parser.add_argument("--guitars", type=Path)
+    parser.add_argument("--made", type=Path)
     parser.add_argument("--seconds", type=float, default=40, help="of each song with guitars: where they are loudest")
     args = parser.parse_args()
     separators = {name: Separator(name) for name in args.models}
-    if args.excerpt:
+    folders = sorted(path.parent for path in args.guitars.glob("*/*/guitar.ogg")) if args.guitars else []
+    if args.excerpt and separators:
         score_excerpt(args.excerpt, separators)
-    if args.guitars:
-        follow_guitars(sorted(path.parent for path in args.guitars.glob("*/*/guitar.ogg")), separators, args.seconds)
+    follow_guitars(folders, separators, args.seconds)
+    if args.made:
+        compare_octaves(args.excerpt, folders, load_dataset(args.made).tracks)
+
+
+def compare_octaves(excerpt: Path | None, folders: Sequence[Path], made: Sequence[Track]) -> None:
+    """Prints each octave's share of the energy, in dB, and what percentage is above 250 Hz."""
+    edges = ", ".join(f"to {hz}" for hz in OCTAVES_HZ[1:-1])
+    print(f"\nshare of the energy in octaves ({edges} and above), dB; above 250 Hz, %")
+    if excerpt:
+        stems, rate = read_stems(excerpt)
+        for stem in STEMS:
+            print_octaves(f"excerpt: {stem}", [octaves(stems[stem], rate)])
+    for folder in folders:
+        path = folder / "guitar.ogg"
+        print_octaves(f"guitars: {folder.name}", [octaves(read_excerpt(path), read_info(path).sample_rate)])
+    for stem in STEMS:
+        audio = [track.read(stem, 0, track.n_samples, sample_rate=track.sample_rate) for track in made]
+        sounding = [octaves(each, track.sample_rate) for each, track in zip(audio, made, strict=True) if each.any()]
+        print_octaves(f"made, median: {stem}", sounding)
+
+
+def octaves(audio: Float, rate: int) -> NDArray[np.float64]:
+    """Share of the energy of the middle of (2, N) in each octave."""
+    hz, power = signal.welch(audio.mean(0), rate, nperseg=8192)
+    return np.array(
+        [power[(hz >= low) & (hz < high)].sum() / power.sum() for low, high in itertools.pairwise(OCTAVES_HZ)]
+    )
+
+
+def print_octaves(name: str, found: Sequence[NDArray[np.float64]]) -> None:
+    levels_db = np.median(10 * np.log10(np.maximum(found, 1e-9)), axis=0)
+    treble = np.median([shares[OCTAVES_HZ.index(250) :].sum() for shares in found])
+    print(f"{name:32} " + " ".join(f"{level_db:6.1f}" for level_db in levels_db) + f" {100 * treble:6.1f} %")
 
 
 def score_excerpt(path: Path, separators: Mapping[str, Separator]) -> None:

@@ -236,7 +236,7 @@ def _distort(audio: Float, drive_db: float) -> Float:
         return audio
     # A sine of this level would peak 9 dB below where clipping begins.
     clipped = np.tanh(audio * np.float32(10 ** (drive_db / 20) / (4 * level)))
-    return clipped * np.float32(level / np.sqrt(np.mean(clipped**2)))
+    return np.asarray(clipped * (level / np.sqrt(np.mean(clipped**2))), np.float32)
 
 
 def _change_tone(audio: Float, tone_db: Sequence[float], sample_rate: int) -> Float:
