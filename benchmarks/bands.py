@@ -35,7 +35,7 @@ from dttnet.oracle import IdealRatioMask
 
 Float = NDArray[np.float32]
 
-OCTAVES_HZ = (0, 60, 120, 250, 500, 1000, 2000, 4000, 8000, 16000)
+OCTAVES_HZ = (0, 60, 120, 250, 500, 1000, 2000, 4000, 8000, 22050)
 
 _ORDER = ("mixture", "drums", "bass", "other", "vocals")
 
@@ -52,7 +52,8 @@ def main() -> None:
     folders = sorted(path.parent for path in args.guitars.glob("*/*/guitar.ogg")) if args.guitars else []
     if args.excerpt and separators:
         score_excerpt(args.excerpt, separators)
-    follow_guitars(folders, separators, args.seconds)
+    if folders:
+        follow_guitars(folders, separators, args.seconds)
     if args.made:
         compare_octaves(args.excerpt, folders, load_dataset(args.made).tracks)
 
@@ -69,9 +70,12 @@ def compare_octaves(excerpt: Path | None, folders: Sequence[Path], made: Sequenc
         path = folder / "guitar.ogg"
         print_octaves(f"guitars: {folder.name}", [octaves(read_excerpt(path), read_info(path).sample_rate)])
     for stem in STEMS:
-        audio = [track.read(stem, 0, track.n_samples, sample_rate=track.sample_rate) for track in made]
-        sounding = [octaves(each, track.sample_rate) for each, track in zip(audio, made, strict=True) if each.any()]
-        print_octaves(f"made, median: {stem}", sounding)
+        found = []
+        for track in made:
+            audio = track.read(stem, 0, track.n_samples, sample_rate=track.sample_rate)
+            if audio.any():
+                found.append(octaves(audio, track.sample_rate))
+        print_octaves(f"made, median: {stem}", found)
 
 
 def octaves(audio: Float, rate: int) -> NDArray[np.float64]:
@@ -84,7 +88,7 @@ def octaves(audio: Float, rate: int) -> NDArray[np.float64]:
 
 def print_octaves(name: str, found: Sequence[NDArray[np.float64]]) -> None:
     levels_db = np.median(10 * np.log10(np.maximum(found, 1e-9)), axis=0)
-    treble = np.median([shares[OCTAVES_HZ.index(250) :].sum() for shares in found])
+    treble = np.median(np.sum(found, axis=1, where=np.array(OCTAVES_HZ[:-1]) >= 250))
     print(f"{name:32} " + " ".join(f"{level_db:6.1f}" for level_db in levels_db) + f" {100 * treble:6.1f} %")
 
 
@@ -126,12 +130,12 @@ def read_loudest(folder: Path, longest_s: float) -> tuple[Float, Float, int]:
 def read_stems(path: Path) -> tuple[dict[str, Float], int]:
     """The four stems, each (2, N), and their sample rate."""
     stems = {}
-    for index, name in enumerate(_ORDER):
+    for stem in STEMS:
         with av.open(str(path)) as container:
-            stream = container.streams.audio[index]
-            stems[name] = np.concatenate([frame.to_ndarray() for frame in container.decode(stream)], axis=1)
+            stream = container.streams.audio[_ORDER.index(stem)]
+            stems[stem] = np.concatenate([frame.to_ndarray() for frame in container.decode(stream)], axis=1)
             rate = stream.rate
-    return {stem: stems[stem] for stem in STEMS}, rate
+    return stems, rate
 
 
 def masked(stems: Mapping[str, Float], mixture: Float) -> dict[str, Float]:

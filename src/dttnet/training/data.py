@@ -182,19 +182,19 @@ class Examples:
         if not drawn:
             return
         stem, clip = drawn
-        mixture += clip
-        if stem in self._targets:
-            stems[self._targets.index(stem)] += clip
+        self._add(stem, clip, mixture, stems)
 
     def _lay_noise(self, index: int, mixture: Float, stems: Float) -> None:
         """Add a noise to the mixture and to "other", if that is a target."""
         rng = np.random.default_rng([self._seed, index, 3])
         noise = draw_noise(rng, mixture, config=self._config.augment, sample_rate=self._sample_rate)
-        if noise is None:
-            return
-        mixture += noise
-        if "other" in self._targets:
-            stems[self._targets.index("other")] += noise
+        if noise is not None:
+            self._add("other", noise, mixture, stems)
+
+    def _add(self, stem: str, audio: Float, mixture: Float, stems: Float) -> None:
+        mixture += audio
+        if stem in self._targets:
+            stems[self._targets.index(stem)] += audio
 
     def _draw_changes(self, rng: np.random.Generator, *, is_one_track: bool) -> dict[str, Change]:
         config = self._config.augment
