@@ -7,8 +7,9 @@ Both sources may be measured but not trained on: their licences, CC BY-NC-SA and
 the weights. Needs the extra `formats`.
 
 FILE is an excerpt of 6 s with all four stems in the order of MUSDB18 (mixture, drums, bass, other, vocals), in the
-package `stempeg` on PyPI. SONGS has FOLDER/SONG/guitar.ogg and song.ogg, guitars and the rest: the Debian packages
-`fretsonfire-songs-muldjord` and `fretsonfire-songs-sectoid` put them into /usr/share/games/fretsonfire/data/songs.
+package `stempeg` on PyPI. SONGS has FOLDER/SONG/guitar.ogg and song.ogg, guitars and the rest, so "other" should be
+the guitars, as far as nothing else of it plays: the Debian packages `fretsonfire-songs-muldjord` and
+`fretsonfire-songs-sectoid` put them into /usr/share/games/fretsonfire/data/songs.
 MADE is a folder of `dttnet data build-open`, whose spectra are put beside theirs.
 
 A share is <estimate, stem> / <stem, stem>: how much of a stem is found in an estimate, as what sounds beside it has
@@ -108,11 +109,13 @@ def score_excerpt(path: Path, separators: Mapping[str, Separator]) -> None:
 
 def follow_guitars(folders: Sequence[Path], separators: Mapping[str, Separator], longest_s: float) -> None:
     for name, separator in separators.items():
-        print(f"\n| `{name}`: guitars | " + " | ".join(f"in {stem}" for stem in STEMS) + " |\n|---|" + "---:|" * 4)
+        heads = [*(f"in {stem}" for stem in STEMS), "uSDR of other, dB"]
+        print(f"\n| `{name}`: guitars | " + " | ".join(heads) + " |\n|---|" + "---:|" * 5)
         rows = []
         for folder in folders:
             guitar, rest, rate = read_loudest(folder, longest_s)
-            rows.append(shares(guitar, separator.separate(guitar + rest, rate)))
+            found = separator.separate(guitar + rest, rate)
+            rows.append([*shares(guitar, found), usdr(guitar, found["other"])])
             print(f"| {folder.name} | " + " | ".join(f"{share:.2f}" for share in rows[-1]) + " |", flush=True)
         print("| mean | " + " | ".join(f"{share:.2f}" for share in np.mean(rows, axis=0)) + " |")
 

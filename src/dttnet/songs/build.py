@@ -34,7 +34,7 @@ from dttnet.songs.studio import Features, Studio
 from dttnet.songs.styles import STYLES
 from dttnet.workers import UNBROKEN, worker_pool
 
-VERSION = 7
+VERSION = 8
 """Of the songs: one more whenever the same seed gives other songs."""
 
 BUILD = "build.json"

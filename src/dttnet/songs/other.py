@@ -249,7 +249,7 @@ def _draw_band(song: Song, names: frozenset[str], studio: Studio, rng: np.random
         if role == "lead" and rng.random() < 0.6:
             own = frozenset({"solo", "intro", "outro", "bridge", "chorus"}) & names
         is_rhythm = role in ("power", "strum", "riff", "comp", "skank")
-        likely = {"high": 0.85, "crunch": 0.65, "clean": 0.2}[gain] if gain else 0.3 if kind == "acoustic" else 0.0
+        likely = {"high": 0.75, "crunch": 0.55, "clean": 0.2}[gain] if gain else 0.3 if kind == "acoustic" else 0.0
         is_double = is_rhythm and studio.features.production and rng.random() < likely
         if own:
             seats.append(_Seat(role, kind, own, gain, is_double))
@@ -442,7 +442,9 @@ def _produce(seat: _Seat, takes: Sequence[Float], song: Song, rng: np.random.Gen
         for take, seed in zip(takes, seeds, strict=True)
     ]
     if len(sides) == 2:
-        spread, pan = rng.uniform(0.7, 1.0), rng.normal(0, 0.05)
+        # Of eight recorded metal songs four have both guitars nearer the middle, where the bass is.
+        spread = rng.uniform(0.7, 1.0) if rng.random() < 0.65 else rng.uniform(0.05, 0.7)
+        pan = rng.normal(0, 0.05)
         left, right = (side.mean(axis=0, keepdims=True) for side in sides)
         right = right * np.float32(10 ** ((active_db(left) - active_db(right)) / 20))
         return place(left, pan=-spread + pan) + place(right, pan=spread + pan)
@@ -450,8 +452,8 @@ def _produce(seat: _Seat, takes: Sequence[Float], song: Song, rng: np.random.Gen
     if kind.wide and len(x) == 2:
         return place(x, pan=rng.normal(0, 0.12), width=rng.uniform(0.3, 1.2))
     pan = rng.normal(0, 0.1) if seat.role in ("lead", "riff") else rng.choice([-1, 1]) * rng.uniform(0, 0.75)
-    if song.style == "punk" and rng.random() < 0.4:
-        pan *= 0.3
+    if seat.gain in ("crunch", "high") and rng.random() < 0.5:  # an only guitar needs no room left beside it
+        pan *= 0.2
     return place(x, pan=float(pan), width=rng.uniform(0.0, 1.0))
 
 
