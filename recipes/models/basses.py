@@ -9,6 +9,7 @@ kicks; growling are those with much of their energy above 250 Hz, which they tak
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from scipy import signal
 from dttnet.audio import read_excerpt
 from dttnet.songs.signals import RATE
 
-_FRAME = RATE // 100
+_HOP = RATE // 100
 
 
 def main() -> None:
@@ -33,39 +34,34 @@ def main() -> None:
             bass = notes.with_name("bass.flac")
             if json.loads(notes.read_text(encoding="utf-8"))["kind"] != "made" or not bass.is_file():
                 continue
-            x = read_excerpt(bass).mean(0, dtype=np.float64)
+            middle = read_excerpt(bass).mean(0, dtype=np.float64)
+            below_120_hz, above_250_hz = shares(middle)
+            is_deep = below_120_hz >= 0.9 and above_250_hz <= 0.05 and median_note_s(middle) < 0.4
+            # What has hardly anything below 250 Hz is no bass that bands know.
+            is_growling = 0.22 < above_250_hz < 0.7
             for is_one, out in ((is_deep, args.deep), (is_growling, args.growling)):
-                if is_one(x):
+                if is_one:
                     link = out / "train" / f"{songs.name}_{notes.parent.name}"
                     link.parent.mkdir(parents=True, exist_ok=True)
                     link.symlink_to(notes.parent.resolve(), target_is_directory=True)
                     print(link)
 
 
-def is_deep(bass: NDArray[np.float64]) -> bool:
-    """Of (N,) samples at 44.1 kHz."""
-    return share(bass, 0, 120) >= 0.9 and share(bass, 250, RATE) <= 0.05 and median_note_s(bass) < 0.4
-
-
-def is_growling(bass: NDArray[np.float64]) -> bool:
-    """Of (N,) samples at 44.1 kHz. What has hardly anything below 250 Hz is left out: no bass that bands know."""
-    return 0.22 < share(bass, 250, RATE) < 0.7
-
-
-def share(bass: NDArray[np.float64], low_hz: float, high_hz: float) -> float:
-    """Of the energy, what lies from one frequency to another."""
+def shares(bass: NDArray[np.float64]) -> tuple[float, float]:
+    """Of the energy of (N,), what lies below 120 Hz, and from 250 Hz on."""
     hz, power = signal.welch(bass, RATE, nperseg=16384)
-    return float(power[(hz >= low_hz) & (hz < high_hz)].sum() / max(power.sum(), 1e-30))
+    total = max(power.sum(), 1e-30)
+    return float(power[hz < 120].sum() / total), float(power[hz >= 250].sum() / total)
 
 
 def median_note_s(bass: NDArray[np.float64]) -> float:
-    """How long it sounds without a gap, where that is more than 30 ms; infinite where it never does."""
-    level = np.sqrt(signal.fftconvolve(bass**2, np.ones(_FRAME) / _FRAME, "same").clip(0))[::_FRAME]
+    """How long (N,) sounds without a gap, where that is more than 30 ms; infinite where it never does."""
+    # Around each hop, where `envelope` has it from hop to hop: so the shipped models' songs were chosen, one by a hop.
+    level = np.sqrt(signal.fftconvolve(bass**2, np.ones(_HOP) / _HOP, "same").clip(0))[::_HOP]
     sounds = level > 0.1 * np.percentile(level, 98)
-    edges = np.flatnonzero(np.diff(sounds.astype(int), prepend=0, append=0))
-    lengths_s = (edges[1::2] - edges[::2]) * _FRAME / RATE
-    longer = lengths_s[lengths_s > 0.03]
-    return float(np.median(longer)) if longer.size else np.inf
+    n_hops = [sum(1 for _ in stretch) for is_on, stretch in itertools.groupby(sounds) if is_on]
+    longer = [n for n in n_hops if n > 3]
+    return float(np.median(longer)) * _HOP / RATE if longer else np.inf
 
 
 if __name__ == "__main__":
