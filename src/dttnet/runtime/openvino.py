@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import queue
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,10 @@ class OpenVinoNetwork:
     Args:
         path: The file.
         device: One of `devices()`.
-        threads: Of the CPU; None leaves it to OpenVINO.
+        threads: Of the CPU; None is one per physical core.
         precision: "float32", or what the device has arithmetic for: "bfloat16", "float16".
-        n_parallel: Calls at once that the threads are meant for, on a CPU: see `dttnet.runtime.onnx.OnnxNetwork`.
+        n_parallel: Calls at once that the threads are meant for, on a CPU; further ones wait. See
+            `dttnet.runtime.onnx.OnnxNetwork`.
 
     Raises:
         DeviceError: The device is not there, or has no such arithmetic.
@@ -71,7 +73,8 @@ class OpenVinoNetwork:
     ) -> None:
         self.card = read_card(path)
         self.device = device
-        self.n_parallel = min(n_parallel, threads or count_cores()) if device == "cpu" else 1
+        threads = threads or count_cores()
+        self.n_parallel = min(n_parallel, threads) if device == "cpu" else 1
         self.precision = precision
         core = _core()
         if device not in devices():
@@ -83,26 +86,32 @@ class OpenVinoNetwork:
             )
         # Without the hint a processor with bfloat16 arithmetic takes it unasked.
         options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _PRECISIONS[precision]}
-        if device == "cpu":
-            options["NUM_STREAMS"] = self.n_parallel
-            if threads is not None:
-                options["INFERENCE_NUM_THREADS"] = threads
+        # One for each call at once: two streams of one wait for each other, a quarter of the time with two cores.
+        self._idle: queue.SimpleQueue[openvino.CompiledModel] = queue.SimpleQueue()
         try:
             model = core.read_model(str(path))
             _part_norms_from_linear_layers(model)
-            self._compiled = core.compile_model(model, device.upper(), options)
+            for index in range(self.n_parallel):
+                if device == "cpu":
+                    options["NUM_STREAMS"] = 1
+                    options["INFERENCE_NUM_THREADS"] = (threads + index) // self.n_parallel
+                    # Each would tie its threads to the same first cores.
+                    options["ENABLE_CPU_PINNING"] = False
+                self._idle.put(core.compile_model(model, device.upper(), options))
         except RuntimeError as error:
             raise ModelError(f"{path}: OpenVINO cannot run it on {device} ({_reason(error)})") from error
 
     def __call__(self, packed: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, 2C, T, F) -> (B, S, 2C, T, F)."""
+        compiled = self._idle.get()
         try:
-            # A request of its own for each call: they may come from several threads.
-            outputs = self._compiled.create_infer_request().infer([packed])
+            outputs = compiled.create_infer_request().infer([packed])
         except RuntimeError as error:
             if means_out_of_memory(error):
                 raise OutOfMemoryError(f"{self.device}: out of memory ({_reason(error)})") from error
             raise ModelError(f"the network failed on {self.device}, out of memory? ({_reason(error)})") from error
+        finally:
+            self._idle.put(compiled)
         result: NDArray[np.float32] = outputs[0].astype(np.float32, copy=False)
         # Where memory is short OpenVINO may give an empty array and say nothing.
         if (result.shape[0], *result.shape[2:]) != packed.shape:
