@@ -4,13 +4,14 @@
 
 Each SONG is an audio file at the network's rate; the first one is measured with, the others calibrate the ranges of
 int8. Printed for each kind of arithmetic: milliseconds per chunk of 64 frames, how often that fits in float32's, and
-for each stem how far below float32's output the difference from it is, in dB of energy. Half precision is measured in
-torch, which computes it on every CPU, slowly where it has no such arithmetic.
+for each stem how far below float32's output the difference from it is, in dB of energy. Half precision is measured with
+the engines that are installed, where the processor has arithmetic for it.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import tempfile
 import time
@@ -25,7 +26,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from dttnet.config import NetworkCard
 from dttnet.runtime import Network
-from dttnet.runtime.choice import is_installed, open_networks
+from dttnet.runtime.choice import computes_in, is_installed, open_networks
 from dttnet.runtime.onnx import OnnxNetwork, read_card
 from dttnet.stft import pack, stft
 
@@ -121,12 +122,10 @@ def main() -> None:
             quantised_network = OnnxNetwork(args.model, threads=args.threads)
             quantised_network._session = ort.InferenceSession(str(path), options(args.threads))
             report(name, quantised_network)
-    if is_installed("torch"):
-        for precision in ("bfloat16", "float16"):
-            opened = open_networks(
-                [args.model], engine="torch", device="cpu", threads=args.threads, precision=precision
-            )
-            report(f"{precision}, torch", opened.networks[0])
+    for engine, precision in itertools.product(("torch", "openvino"), ("bfloat16", "float16")):
+        if is_installed(engine) and computes_in(engine, "cpu", precision):
+            opened = open_networks([args.model], engine=engine, device="cpu", threads=args.threads, precision=precision)
+            report(f"{precision}, {engine}", opened.networks[0])
 
 
 def options(threads: int) -> ort.SessionOptions:

@@ -200,6 +200,11 @@ def test_an_engine_that_is_not_installed_is_an_error_that_says_how(
         ({"engine": "torch", "device": "abacus"}, DeviceError, "torch on abacus: there is no device 'abacus'"),
         ({"engine": "openvino", "device": "abacus"}, DeviceError, "there is no device 'abacus'"),
         ({"engine": "onnxruntime", "precision": "float16"}, DeviceError, "it computes in float32, not in float16"),
+        (
+            {"engine": "openvino", "device": "cpu", "precision": "float16"},
+            DeviceError,
+            "too narrow .* engine torch",
+        ),
     ],
 )
 def test_what_is_not_there_is_an_error(

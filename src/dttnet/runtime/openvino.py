@@ -16,8 +16,9 @@ from dttnet.cpus import count_cores
 from dttnet.errors import DeviceError, ModelError, OutOfMemoryError
 from dttnet.runtime.onnx import means_out_of_memory, read_card
 
-_PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
-_CAPABILITIES = {"bfloat16": "BF16", "float16": "FP16"}
+_PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
+"""Not float16: OpenVINO computes all of a network in it, and squares and logarithms of spectra do not fit its range. On a
+processor that has it, networks gave NaN or noise."""
 
 
 @functools.cache
@@ -37,11 +38,10 @@ def devices() -> list[str]:
 
 
 def computes_in(precision: str, device: str = "cpu") -> bool:
-    """Whether a device has arithmetic of its own for a precision."""
-    if precision == "float32":
-        return True
-    capabilities = _core().get_property(device.upper(), "OPTIMIZATION_CAPABILITIES")
-    return _CAPABILITIES[precision] in capabilities
+    """Whether a device has arithmetic of its own for a precision, that is good for spectra."""
+    if precision != "bfloat16":
+        return precision == "float32"
+    return "BF16" in _core().get_property(device.upper(), "OPTIMIZATION_CAPABILITIES")
 
 
 class OpenVinoNetwork:
@@ -51,7 +51,7 @@ class OpenVinoNetwork:
         path: The file.
         device: One of `devices()`.
         threads: Of the CPU; None is one per physical core.
-        precision: "float32", or what the device has arithmetic for: "bfloat16", "float16".
+        precision: "float32", or "bfloat16" if the device has arithmetic for it.
         n_parallel: Calls at once that the threads are meant for, on a CPU; further ones wait. See
             `dttnet.runtime.onnx.OnnxNetwork`.
 
@@ -79,6 +79,11 @@ class OpenVinoNetwork:
         core = _core()
         if device not in devices():
             raise DeviceError(f"there is no device {device!r} that OpenVINO can use, only {', '.join(devices())}")
+        if precision not in _PRECISIONS:
+            raise DeviceError(
+                f"OpenVINO's {precision} is too narrow for spectra, and its results are wrong: take bfloat16, or the "
+                "engine torch, or leave the precision out"
+            )
         if not computes_in(precision, device):
             raise DeviceError(
                 f"{core.get_property(device.upper(), 'FULL_DEVICE_NAME')} has no {precision} arithmetic: OpenVINO "
