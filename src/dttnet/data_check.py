@@ -25,6 +25,7 @@ from dttnet.chunks import SampleQueue
 from dttnet.cpus import count_cpus
 from dttnet.dataset import MIXTURE, SPLITS, Clip, Dataset
 from dttnet.errors import DttnetError
+from dttnet.spans import count_in_long_spans
 
 Float = NDArray[np.float32]
 
@@ -312,14 +313,7 @@ def _stereo_blocks(listener: _Listener, rate: int) -> Iterator[Float]:
 def _count_clipped(block: Float) -> int:
     """Samples of (C, N) in runs at full scale or above."""
     over = np.abs(block) >= _FULL_SCALE
-    if not over.any():
-        return 0
-    n_clipped = 0
-    for channel in over:
-        edges = np.flatnonzero(np.diff(channel, prepend=False, append=False))
-        runs = edges[1::2] - edges[::2]
-        n_clipped += int(runs[runs >= _CLIPPED_RUN].sum())
-    return n_clipped
+    return count_in_long_spans(over, at_least=_CLIPPED_RUN) if over.any() else 0
 
 
 def _count_sounding(block: Float, rate: int) -> float:

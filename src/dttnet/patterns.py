@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from dttnet.audio import AUDIO_SUFFIXES, AudioInfo, Encoding, StemWriter, read_excerpt, read_info, resample
 from dttnet.dataset import SPLITS, STEMS, Track, load_dataset
 from dttnet.errors import AudioError, DttnetError, MissingExtraError, UsageError
+from dttnet.spans import count_in_long_spans
 
 Float = NDArray[np.float32]
 
@@ -321,20 +322,10 @@ def _check_recordings(paths: Sequence[Path]) -> None:
             problems.append(f"{path}: holds NaN or infinite samples")
         elif highest < _SILENT_PEAK:
             problems.append(f"{path}: is silent (peak {20 * np.log10(max(highest, 1e-9)):.0f} dBFS)")
-        elif n_clipped := _count_clipped(audio):
+        elif n_clipped := count_in_long_spans(np.abs(audio) >= _CLIPPED_LEVEL, at_least=_CLIPPED_RUN):
             problems.append(f"{path}: is clipped ({n_clipped} samples flat at full scale)")
     if problems:
         raise AudioError("; ".join(problems) + ": repair or remove them; nothing was made")
-
-
-def _count_clipped(audio: Float) -> int:
-    """Samples in runs at full scale."""
-    n_clipped = 0
-    for channel in np.abs(audio) >= _CLIPPED_LEVEL:
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], channel, [False]])))
-        runs = edges[1::2] - edges[::2]
-        n_clipped += int(runs[runs >= _CLIPPED_RUN].sum())
-    return n_clipped
 
 
 def _tracks(plan: Plan) -> list[Track]:

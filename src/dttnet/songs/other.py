@@ -34,6 +34,7 @@ from dttnet.songs.signals import RATE, Float, active_db, add, fade, highpass, lo
 from dttnet.songs.studio import Studio
 from dttnet.songs.styles import STYLES
 from dttnet.songs.synths import LINES, play, play_line, rotate
+from dttnet.spans import spans
 
 Player = Callable[[Line, np.random.Generator, float], Float]
 
@@ -490,12 +491,11 @@ def _where_it_sounds(x: Float, treat: Callable[[Float], Float]) -> Float:
     is_loud = ndimage.binary_dilation(few > 2e-5 * few.max(initial=0), iterations=keep)
     if is_loud.all() or not is_loud.any():
         return treat(x)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], is_loud, [False]]))) * hop
-    spans = [slice(start, min(stop, x.shape[1])) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
-    treated = treat(np.concatenate([x[:, span] for span in spans], axis=1))
+    loud = [slice(first * hop, min(last * hop, x.shape[1])) for first, last in spans(is_loud)]
+    treated = treat(np.concatenate([x[:, span] for span in loud], axis=1))
     out = np.zeros((len(treated), x.shape[1]), np.float32)
     now = 0
-    for span in spans:
+    for span in loud:
         length = span.stop - span.start
         # Amplifiers hiss: it comes and goes, but not at the ends of x, where nothing is cut.
         start = RATE // 100 if span.start else 0

@@ -9,6 +9,8 @@ import soxr
 from numpy.typing import NDArray
 from scipy import signal
 
+from dttnet.spans import spans
+
 Float = NDArray[np.float32]
 
 RATE = 44100
@@ -121,9 +123,5 @@ def without_silence(x: Float, *, below_db: float, keep_s: float) -> Float:
         return x[:, :0]
     wide = 2 * int(keep_s * RATE / hop) + 1
     is_kept = np.convolve(level > level.max() * 10 ** (below_db / 20), np.ones(wide), "same") > 0.5
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], is_kept.astype(int), [0]])))
-    pieces = [
-        fade(x[:, first * hop : last * hop], start=200, end=400)
-        for first, last in zip(edges[::2], edges[1::2], strict=True)
-    ]
+    pieces = [fade(x[:, first * hop : last * hop], start=200, end=400) for first, last in spans(is_kept)]
     return np.concatenate(pieces, axis=1)

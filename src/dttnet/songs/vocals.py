@@ -48,6 +48,7 @@ from dttnet.songs.singing import (
 from dttnet.songs.studio import Studio
 from dttnet.songs.styles import STYLES
 from dttnet.songs.voices import TOP_HZ, Bank, bank_of, fundamental, top_hz, with_top
+from dttnet.spans import spans
 
 _TUNED = {"trap": 0.5, "hip hop": 0.25, "house": 0.25, "techno": 0.2, "synth pop": 0.2, "pop": 0.12, "disco": 0.08}
 """Share of songs whose voices are tuned by a machine."""
@@ -495,9 +496,8 @@ def _phrases(x: Float) -> list[tuple[int, int]]:
     level = envelope(x, hop=hop)
     is_loud = level > 0.03 * np.percentile(level, 99)
     is_kept = np.convolve(is_loud, np.ones(21), "same") > 0.5
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], is_kept.astype(int), [0]])))
     found = []
-    for first, last in zip(edges[::2], edges[1::2], strict=True):
+    for first, last in spans(is_kept):
         pieces = max(1, round((last - first) / 600))
         bounds = np.linspace(first, last, pieces + 1).astype(int)
         # A long one is cut where it is softest.

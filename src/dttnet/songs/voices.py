@@ -29,6 +29,7 @@ from scipy import linalg, ndimage, signal
 
 from dttnet.songs.library import Library, Source
 from dttnet.songs.signals import RATE, Float, highpass, lowpass, mono, seconds
+from dttnet.spans import spans
 
 Double = NDArray[np.float64]
 
@@ -229,11 +230,10 @@ def pitch_marks(x: Float, hz: Double) -> tuple[Double, Float, NDArray[np.bool_]]
     total = phase + np.unwrap(np.angle(moved))
     energy = _smooth((whole**2).mean(axis=1) * np.exp(-1j * total).astype(np.complex64), 2 * slow)
     total = np.maximum.accumulate(total + np.unwrap(np.angle(energy)))
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], is_voiced.astype(int), [0]])))
     marks: list[Double] = []
     voiced: list[NDArray[np.bool_]] = []
     now = 0.0
-    for first, last in zip(edges[::2], edges[1::2], strict=True):
+    for first, last in spans(is_voiced):
         inside = slice(int(max(0, places[first] - 110)) // 4, int(min(n, places[last - 1] + 110)) // 4)
         turns = total[inside] / (2 * np.pi)
         found = np.interp(np.arange(np.ceil(turns[0]), turns[-1]), turns, at[inside]) if len(turns) else np.zeros(0)
@@ -270,8 +270,7 @@ def syllables(x: Float, hz: Double) -> tuple[Syllable, ...]:
     calm = float(np.clip(np.percentile(change[is_sounding], 60), 1.5, 5.0))
     is_stable = ndimage.binary_opening(is_sounding & (change < calm), np.ones(5))
     is_stable = ndimage.binary_closing(is_stable, np.ones(5))
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], is_stable.astype(int), [0]])))
-    stable = [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a >= 6]
+    stable = [(int(first), int(last)) for first, last in spans(is_stable) if last - first >= 6]
     if not stable:
         return ()
     heard = sonority > loud - 42
