@@ -38,11 +38,11 @@ def spatial_covariances(estimates: Sequence[Float]) -> Float:
     sums = np.empty((n_chunks, len(estimates), 4, n_bins), np.float32)
     for number, estimate in enumerate(estimates):
         for item, out in zip(estimate, sums[:, number], strict=True):
-            left_real, left_imag, right_real, right_imag = item
-            out[0] = (left_real**2 + left_imag**2).sum(axis=0)
-            out[1] = (right_real**2 + right_imag**2).sum(axis=0)
-            out[2] = (left_real * right_real + left_imag * right_imag).sum(axis=0)
-            out[3] = (left_imag * right_real - left_real * right_imag).sum(axis=0)
+            left, right = item[:2], item[2:]
+            np.einsum("ctf,ctf->f", left, left, out=out[0])
+            np.einsum("ctf,ctf->f", right, right, out=out[1])
+            np.einsum("ctf,ctf->f", left, right, out=out[2])
+            out[3] = np.einsum("tf,tf->f", left[1], right[0]) - np.einsum("tf,tf->f", left[0], right[1])
     return sums
 
 

@@ -17,8 +17,8 @@ from dttnet.errors import DeviceError, ModelError, OutOfMemoryError
 from dttnet.runtime.onnx import means_out_of_memory, read_card
 
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
-"""Not float16: OpenVINO computes all of a network in it, and squares and logarithms of spectra do not fit its range. On a
-processor that has it, networks gave NaN or noise."""
+"""Not float16: OpenVINO computes all of a network in it, and squares and logarithms of spectra do not fit its range.
+Where a processor has it, networks gave NaN or noise."""
 
 
 @functools.cache
