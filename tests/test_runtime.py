@@ -376,7 +376,7 @@ def test_short_memory_is_told_as_that_by_openvino(model: Path) -> None:
             return [np.zeros((0, len(read_card(model).stems), 4, 0, 64), np.float32)]
 
     network._idle.get()  # type: ignore[attr-defined]  # of this engine
-    network._idle.put(Empty())  # type: ignore[attr-defined]
+    network._idle.put(Empty())  # type: ignore[attr-defined]  # as above
     for _ in range(2):  # and the next call has its turn
         with pytest.raises(OutOfMemoryError, match="cpu: out of memory"):
             network(reference.noise((1, 4, 16, 64), 0))

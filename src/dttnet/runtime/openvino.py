@@ -91,6 +91,9 @@ class OpenVinoNetwork:
             )
         # Without the hint a processor with bfloat16 arithmetic takes it unasked.
         options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _PRECISIONS[precision]}
+        if device == "cpu":
+            # Each of the compiled networks would tie its threads to the same first cores.
+            options |= {"NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
         # One for each call at once: two streams of one wait for each other, a quarter of the time with two cores.
         self._idle: queue.SimpleQueue[openvino.CompiledModel] = queue.SimpleQueue()
         try:
@@ -98,10 +101,7 @@ class OpenVinoNetwork:
             _part_norms_from_linear_layers(model)
             for index in range(self.n_parallel):
                 if device == "cpu":
-                    options["NUM_STREAMS"] = 1
                     options["INFERENCE_NUM_THREADS"] = (threads + index) // self.n_parallel
-                    # Each would tie its threads to the same first cores.
-                    options["ENABLE_CPU_PINNING"] = False
                 self._idle.put(core.compile_model(model, device.upper(), options))
         except RuntimeError as error:
             raise ModelError(f"{path}: OpenVINO cannot run it on {device} ({_reason(error)})") from error
