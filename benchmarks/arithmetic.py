@@ -19,16 +19,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 import soundfile
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from dttnet.config import NetworkCard
 from dttnet.runtime import Network
 from dttnet.runtime.choice import computes_in, is_installed, open_networks
 from dttnet.runtime.onnx import OnnxNetwork, read_card
+from dttnet.runtime.telemetry import without_telemetry
 from dttnet.stft import pack, stft
+
+with without_telemetry():
+    import onnxruntime as ort
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        QuantFormat,
+        QuantType,
+        quantize_dynamic,
+        quantize_static,
+    )
+    from onnxruntime.quantization.shape_inference import quant_pre_process
 
 N_FRAMES = 64
 

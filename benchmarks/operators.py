@@ -12,9 +12,12 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 
 from dttnet.runtime.onnx import read_card
+from dttnet.runtime.telemetry import without_telemetry
+
+with without_telemetry():
+    import onnxruntime as ort
 
 
 def main() -> None:

@@ -10,12 +10,15 @@ channels at the model's rate. The stems of `default` and `fast` are those of `dt
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import soundfile
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # asked for when it is loaded; else it reports to its makers
+import onnxruntime
 
 N_FRAMES = 128  # of a chunk: any number from 16 on that `frame_multiple` of the card divides
 SILENCE = 2.0**-24

@@ -51,4 +51,4 @@ def test_the_example_leaves_the_estimate_of_a_single_stem_as_it_is(tmp_path: Pat
 def test_the_example_imports_nothing_of_the_package() -> None:
     source = (ROOT / "examples/embed.py").read_text(encoding="utf-8")
     imports = {line.split()[1] for line in source.splitlines() if line.startswith(("import ", "from "))}
-    assert imports == {"__future__", "json", "sys", "pathlib", "numpy", "onnxruntime", "soundfile"}
+    assert imports == {"__future__", "json", "os", "sys", "pathlib", "numpy", "onnxruntime", "soundfile"}

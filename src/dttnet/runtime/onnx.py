@@ -7,12 +7,15 @@ import json
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from dttnet.config import NetworkCard
 from dttnet.cpus import count_cores
 from dttnet.errors import DeviceError, ModelError, OutOfMemoryError
+from dttnet.runtime.telemetry import without_telemetry
+
+with without_telemetry():
+    import onnxruntime as ort
 
 METADATA_KEY = "dttnet"
 

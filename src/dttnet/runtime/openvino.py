@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
-import openvino.opset13 as ops
 from numpy.typing import NDArray
 
 from dttnet.cpus import count_cores
 from dttnet.errors import DeviceError, ModelError, OutOfMemoryError
 from dttnet.runtime.onnx import means_out_of_memory, read_card
+from dttnet.runtime.telemetry import without_telemetry
+
+with without_telemetry():
+    import openvino
+    import openvino.opset13 as ops
 
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 """Not float16: OpenVINO computes all of a network in it, and squares and logarithms of spectra do not fit its range.
