@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import resource
 import struct
 import sys
@@ -289,6 +290,9 @@ def test_without_pyav_an_m4a_gets_one_sentence_naming_the_extra(
     assert str(caught.value) == (
         f'{path}: reading .m4a files needs an optional part of dttnet: pip install "dttnet[formats]"'
     )
+    # Or a pool of processes whose worker raises it would break, or wait for ever.
+    there = pickle.loads(pickle.dumps(caught.value))
+    assert (type(there), str(there), there.extra) == (MissingExtraError, str(caught.value), "formats")
 
 
 # Whether FFmpeg is asked too or not, what is wrong is said in the same manner.

@@ -452,6 +452,21 @@ def test_a_failing_song_does_no_harm_to_another_in_the_same_folder(tmp_path: Pat
     assert (tmp_path / "out" / "b.wav").exists()
 
 
+def test_links_in_a_circle_are_a_file_that_cannot_be_read(separator: Separator, tmp_path: Path) -> None:
+    (tmp_path / "a.wav").symlink_to("b.wav")
+    (tmp_path / "b.wav").symlink_to("a.wav")
+    with pytest.raises(AudioError, match=r"a\.wav"):
+        separator.separate_file(tmp_path / "a.wav", tmp_path / "out")
+
+
+def test_the_name_of_a_stem_may_be_as_long_as_a_files(one_stem: Path, make_audio: MakeAudio, tmp_path: Path) -> None:
+    name = "n" * 240
+    separator = Separator(str(one_stem), device="cpu", stems=["vocals"], complement=name)
+    report = separator.separate_file(make_audio("a.wav"), tmp_path / "out")
+    assert report.outputs[name].name == f"{name}.wav"
+    assert report.outputs[name].exists()
+
+
 def test_a_format_with_too_few_channels_names_the_file(
     separator: Separator, make_audio: MakeAudio, tmp_path: Path
 ) -> None:

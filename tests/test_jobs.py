@@ -248,6 +248,14 @@ def test_a_folder_that_may_not_be_searched_is_left_for_the_work_to_report(monkey
     assert find_inputs(["album"]) == [Path("album/disc 2"), Path("album/one.mp3")]
 
 
+def test_a_link_that_leads_nowhere_is_left_for_the_work_to_report(music: Path) -> None:
+    (music / "album" / "a.wav").symlink_to("b.wav")
+    (music / "album" / "b.wav").symlink_to("a.wav")
+    inputs = find_inputs(["album/b.wav", "album/one.mp3"])
+    jobs = plan(inputs, out=Path("out"), template=DEFAULT_TEMPLATE, model="m", stems=["vocals"], ext="wav")
+    assert [job.source for job in jobs] == [Path("album/b.wav"), Path("album/one.mp3")]
+
+
 def test_links_to_folders_are_not_followed(music: Path) -> None:
     (music / "album" / "back").symlink_to("..")
     assert find_inputs(["album"]) == [Path("album/disc 2/two.m4a"), Path("album/one.mp3")]

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
@@ -415,6 +416,8 @@ def test_samples_that_are_not_numbers_are_refused_with_their_place(four_stems: P
         (np.zeros((44100, 2), np.float32), "Transpose it"),
         (np.zeros((0, 100), np.float32), "shape"),
         (np.zeros((2, 100), np.int16), "int16"),
+        ([[0.0, 0.1]], "mix is a list: give a numpy array"),
+        (np.full((2, 100), 1e300), "sample 0 is not a finite number"),
     ],
 )
 def test_arrays_of_the_wrong_kind_are_refused(four_stems: Path, mix: NDArray[np.float32], message: str) -> None:
@@ -439,6 +442,8 @@ def test_blocks_must_agree_in_channels(four_stems: Path) -> None:
         ({"stems": ["piano"]}, UsageError, "no stem 'piano'.* it has vocals, drums, bass, other"),
         ({"stems": []}, UsageError, "it has vocals"),
         ({"stems": ["vocals"], "complement": "vocals"}, UsageError, "complement"),
+        ({"stems": ["vocals"], "complement": ""}, UsageError, "complement cannot be named ''"),
+        ({"stems": ["vocals"], "complement": "a/b"}, UsageError, "complement cannot be named 'a/b'"),
         ({"overlap": 1.0}, UsageError, "from 0 to 0.9"),
         ({"threads": 0}, UsageError, "threads"),
         ({"threads": 100_000}, UsageError, "threads is 100000: there are"),
@@ -566,3 +571,21 @@ def test_models_that_are_not_there_or_not_ours_are_named(tmp_path: Path) -> None
     broken.write_bytes(b"not a model")
     with pytest.raises(ModelError, match=r"broken\.onnx: not a model"):
         Separator(str(broken))
+
+
+def test_hidden_files_and_folders_beside_the_networks_are_none(tmp_path: Path) -> None:
+    path = gain_model(tmp_path)
+    (tmp_path / "._network.onnx").write_bytes(b"what macOS leaves on other file systems")
+    (tmp_path / "folder.onnx").mkdir()
+    assert store.find(str(tmp_path)).files == (path,)
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_a_network_that_gives_less_than_its_card_promises_is_an_error(tmp_path: Path, engine: str) -> None:
+    path = gain_model(tmp_path, {"vocals": 1.0, "other": 0.5})
+    model = onnx.load(path)
+    (entry,) = model.metadata_props
+    entry.value = entry.value.replace('"other"', '"drums", "other"')
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match=r"vocals, drums, other gave an array .*: export it anew"):
+        through(path, mixture(5000), engine=engine)

@@ -34,10 +34,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    # Importing dttnet stays instant; numpy and onnxruntime are loaded with the first name that needs them.
-    if name in _HOMES:
-        import importlib
+if not TYPE_CHECKING:  # a type checker would take any name for one that is there
 
-        return getattr(importlib.import_module(f"dttnet.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'dttnet' has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        # Importing dttnet stays instant; numpy and onnxruntime are loaded with the first name that needs them.
+        if name in _HOMES:
+            import importlib
+
+            return getattr(importlib.import_module(f"dttnet.{_HOMES[name]}"), name)
+        raise AttributeError(f"module 'dttnet' has no attribute {name!r}")

@@ -616,9 +616,9 @@ class StemWriter:
             )
         partials: dict[str, Path] = {}
         try:
-            for stem, path in self._paths.items():
-                # Not made of the output's name, which may be as long as a name can be.
-                partial = path.with_name(f".dttnet-{os.getpid()}-{id(self):x}-{stem}.partial")
+            for number, (stem, path) in enumerate(self._paths.items()):
+                # Not made of the names of output or stem, which may be as long as a name can be.
+                partial = path.with_name(f".dttnet-{os.getpid()}-{id(self):x}-{number}.partial")
                 partials[stem] = partial
                 with _naming(path):
                     # It looks empty until now: another song that failed may have removed it.

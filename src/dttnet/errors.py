@@ -48,5 +48,10 @@ class MissingExtraError(DeviceError):
     """An optional dependency is needed: the message has the command that installs it."""
 
     def __init__(self, purpose: str, extra: str) -> None:
-        super().__init__(f'{purpose} needs an optional part of dttnet: pip install "dttnet[{extra}]"')
+        # What a process that sends the error to another one makes it from again there.
+        super().__init__(purpose, extra)
+        self.purpose = purpose
         self.extra = extra
+
+    def __str__(self) -> str:
+        return f'{self.purpose} needs an optional part of dttnet: pip install "dttnet[{self.extra}]"'

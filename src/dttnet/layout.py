@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from dttnet.config import NetworkCard, Transform
 from dttnet.errors import ModelError, UsageError
@@ -64,7 +65,8 @@ class Layout:
             averages: Of networks that give the same stems all run, not the first one alone.
 
         Raises:
-            UsageError: A stem is wanted that there is not, or the complement has the name of one.
+            UsageError: A stem is wanted that there is not, or the complement has the name of one or none that a file
+                can have.
             ModelError: The networks do not go together.
         """
         available = stems_of(cards)
@@ -85,6 +87,8 @@ class Layout:
             )
         if stems is None and complement is None and adds_up and REST not in available:
             complement = f"no_{available[0]}" if len(available) == 1 else REST
+        if complement is not None and (not complement.strip() or Path(complement).name != complement):
+            raise UsageError(f"the complement cannot be named {complement!r}: a file is named after it")
         if complement in wanted:
             raise UsageError(f"the complement cannot be named {complement!r}: that is one of the stems")
 

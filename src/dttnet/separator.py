@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -100,8 +101,9 @@ class FileReport:
         duration_s: Of the source.
         peak: Highest absolute sample of all stems, before `gain`.
         gain: Common gain of all files; below 1 only where an integer or lossy format would have clipped.
-        null_db: Upper bound of the peak of source minus the sum of the files, in dB of full scale; None where the
-            files are not all of the song or lossy.
+        null_db: Upper bound of the peak of source minus the sum of the files, in dB of full scale, but for what float32
+            rounds where the source has more digits or `gain` is not 1; None where the files are not all of the song or
+            lossy.
         warnings: What a person should know, one sentence each.
     """
 
@@ -129,7 +131,7 @@ class Separator:
         device: "auto", "cpu", "cuda", ...; anything but "auto" is used or it is an error.
         precision: Of the networks' arithmetic: "float32", or "bfloat16" or "float16" where engine and device have it.
         compiled: Compile the networks for this machine, with the engine torch: takes minutes, for GPUs and long work.
-        threads: Threads of the CPU engine; None leaves it to the engine.
+        threads: Threads of the CPU engine; None leaves it to the engine. Those of torch are the whole process's.
         quality: One of `QUALITIES`: how much work is done for a song.
         low_memory: Shorter chunks, one at a time: somewhat slower.
         overlap: Share of a chunk that the next one repeats, 0 to 0.9; None is that of the quality.
@@ -266,7 +268,7 @@ class Separator:
         *,
         progress: Progress | None = None,
         n_samples: int | None = None,
-    ) -> Iterator[dict[str, Float]]:
+    ) -> Generator[dict[str, Float], None, None]:
         """Separate a song that comes in blocks, with memory that does not depend on its length.
 
         Args:
@@ -277,7 +279,10 @@ class Separator:
 
         Yields:
             Stem to (C, m) float32: together exactly as many samples as came in. How they are cut into blocks does not
-            change a sample.
+            change a sample. Who stops before the end calls `close`, which ends the threads.
+
+        Raises:
+            AudioError: A block has another form, or holds NaN or infinite samples.
         """
         if not MIN_RATE_HZ <= sample_rate <= MAX_RATE_HZ:
             raise AudioError(f"sample_rate is {sample_rate}: give {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz")
@@ -285,7 +290,8 @@ class Separator:
         try:
             for raw in blocks:
                 _check_form(raw, "block")
-                block = np.array(raw, np.float32, order="C")  # a copy: the caller may use its buffer again
+                with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and said below
+                    block = np.array(raw, np.float32, order="C")  # a copy: the caller may use its buffer again
                 _check_samples(block, run.n_in if run else 0, sample_rate)
                 if run is None:
                     run = _Run(self, sample_rate, block.shape[0])
@@ -338,8 +344,9 @@ class Separator:
             outputs = {stem: Path(out[stem]) for stem in self.stems}
         else:
             outputs = {stem: Path(out) / f"{stem}.{encoding.format}" for stem in self.stems}
-        targets = [output.resolve() for output in outputs.values()]
-        if path.resolve() in targets:
+        # Not `Path.resolve`, which raises where links lead in a circle, before Python 3.13.
+        targets = [os.path.realpath(output) for output in outputs.values()]
+        if os.path.realpath(path) in targets:
             raise UsageError(f"{path}: would be overwritten by one of its stems; choose another place for them")
         if len(set(targets)) < len(targets):
             raise UsageError(f"{path}: several of its stems would be written to one file")
@@ -709,6 +716,8 @@ def _from_pairs(tracks: Float, n_channels: int) -> Float:
 
 
 def _check_form(audio: NDArray[np.floating], what: str) -> None:
+    if not isinstance(audio, np.ndarray):
+        raise AudioError(f"{what} is a {type(audio).__name__}: give a numpy array, (channels, samples)")
     if audio.ndim != 2 or not 1 <= audio.shape[0] <= MAX_CHANNELS:
         transposed = audio.ndim == 2 and 1 <= audio.shape[1] <= MAX_CHANNELS
         hint = "; is it (samples, channels)? Transpose it" if transposed else ""

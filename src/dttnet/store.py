@@ -113,7 +113,8 @@ def find(name: str, *, companions: bool = False) -> Model:
                 f"model {name!r}: neither a model of this package ({', '.join(shipped())}) nor a folder or .onnx file"
             )
         folder = path
-    files = tuple(sorted(folder.glob("*.onnx")))
+    # Hidden files are what some systems leave beside others.
+    files = tuple(sorted(path for path in folder.glob("[!.]*.onnx") if path.is_file()))
     if not files:
         raise ModelError(f"model {name!r}: there is no .onnx file in {folder}")
     return Model(name=folder.resolve().name, files=files, companions=tuple(joined))

@@ -79,8 +79,23 @@ class OnnxNetwork:
             if means_out_of_memory(error):
                 raise OutOfMemoryError(f"{self.device}: out of memory ({reason})") from error
             raise ModelError(f"the network failed on {self.device} ({reason})") from error
+        check_output(out, packed, self.card)
         result: NDArray[np.float32] = out
         return result
+
+
+def check_output(out: NDArray[np.float32], packed: NDArray[np.float32], card: NetworkCard) -> None:
+    """Whether a network gave what its card says.
+
+    Raises:
+        ModelError: It has another shape.
+    """
+    expected = (len(packed), len(card.stems), *packed.shape[1:])
+    if out.shape != expected:
+        raise ModelError(
+            f"a network of {', '.join(card.stems)} gave an array {out.shape}, where its card promises {expected}: "
+            "export it anew"
+        )
 
 
 _OUT_OF_MEMORY = ("failed to allocate memory", "can't allocate memory", "out of memory", "bad allocation", "bad_alloc")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dttnet.cpus import count_cores
 from dttnet.errors import DeviceError, ModelError, OutOfMemoryError
-from dttnet.runtime.onnx import means_out_of_memory, read_card
+from dttnet.runtime.onnx import check_output, means_out_of_memory, read_card
 from dttnet.runtime.telemetry import without_telemetry
 
 with without_telemetry():
@@ -122,8 +122,9 @@ class OpenVinoNetwork:
             self._idle.put(compiled)
         result: NDArray[np.float32] = outputs[0].astype(np.float32, copy=False)
         # Where memory is short OpenVINO may give an empty array and say nothing.
-        if (result.shape[0], *result.shape[2:]) != packed.shape:
-            raise OutOfMemoryError(f"{self.device}: out of memory? (OpenVINO gave {result.size} numbers)")
+        if not result.size:
+            raise OutOfMemoryError(f"{self.device}: out of memory? (OpenVINO gave nothing)")
+        check_output(result, packed, self.card)
         return result
 
 
