@@ -96,6 +96,9 @@ def test_a_file_changes_what_it_is_based_on(tmp_path: Path) -> None:
         ("optimizer.weight_decay=-1", "optimizer.weight_decay is -1.0: it must not be negative"),
         ("base=quick", "'base=quick': name that configuration in the place of dttnet_vocals"),
         ("ema_decay=1", "ema_decay is 1.0: give 0 to 1, or null"),
+        ("gradient_clip=-1", "gradient_clip is -1.0: it must be positive, or null"),
+        ("optimizer.decay=-1", "optimizer.decay is -1.0: give more than 0, at most 1"),
+        ("optimizer.final_share=2", "optimizer.final_share is 2.0: give 0 to 1"),
     ],
 )
 def test_what_is_not_known_is_an_error(override: str, message: str) -> None:

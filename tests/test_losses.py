@@ -170,3 +170,12 @@ def test_a_loss_that_makes_no_sense_is_refused(values: dict[str, object], messag
 def test_weights_must_be_one_per_stem() -> None:
     with pytest.raises(UsageError, match=r"loss.stem_weights are \[1.0, 2.0\]: give one per stem \(4\)"):
         build_loss(LossConfig(stem_weights=[1.0, 2.0]), SpectralTransform(TRANSFORM), 4)
+    with pytest.raises(UsageError, match="none negative or infinite, not all zero"):
+        build_loss(LossConfig(stem_weights=[1.0, float("nan")]), SpectralTransform(TRANSFORM), 2)
+
+
+def test_windows_of_a_loss_fit_into_an_example() -> None:
+    audio = noise(1, 2, 2, 1024)
+    loss_of(LossConfig(kind="multi_resolution", window_sizes=[2046]), audio, audio)
+    with pytest.raises(UsageError, match=r"loss\.window_sizes has 2048 samples, an example 1024"):
+        loss_of(LossConfig(kind="multi_resolution", window_sizes=[512, 2048]), audio, audio)

@@ -70,6 +70,15 @@ def test_the_loudest_part_of_a_track_decides_its_usdr_but_not_its_windows() -> N
     assert windows[1] == np.inf
 
 
+def test_a_silent_estimate_has_no_si_sdr_however_its_sums_are_rounded() -> None:
+    for seed in range(10):
+        reference = noise(2, 2 * RATE, seed=seed)
+        scorer = Scorer(window=RATE)
+        for block in np.array_split(reference, 7, axis=1):  # none of which ends with a window
+            scorer.push(block, np.zeros_like(block))
+        assert np.isnan(scorer.si_sdr)
+
+
 def test_si_sdr_does_not_change_with_the_gain_of_the_estimate() -> None:
     reference = noise(2, RATE).astype(np.float64)
     error = noise(2, RATE, seed=1).astype(np.float64)

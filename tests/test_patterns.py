@@ -251,6 +251,23 @@ def test_songs_whose_truth_is_not_known_are_refused(clips: Path, songs: Path, tm
         patterns.build(Plan(clips=clips, songs=songs, out=tmp_path / "sets"))
 
 
+def test_a_mixture_of_another_rate_and_length_changes_nothing(built: Built, clips: Path, tmp_path: Path) -> None:
+    songs = make_songs(tmp_path / "songs")
+    soundfile.write(songs / "test" / "one" / "vocals.flac", np.zeros((40 * RATE, 2)), RATE)
+    for folder in (songs / "test").iterdir():
+        silence = np.zeros((41 * 48000, 2))
+        soundfile.write(folder / "vocals.flac", silence[: 40 * RATE], RATE)
+        soundfile.write(folder / "mixture.flac", silence, 48000)
+    patterns.build(Plan(clips=clips, songs=songs, out=tmp_path / "sets"))
+    for name in built.manifest["sets"]:
+        for before, after in zip(
+            load_dataset(built.out / name).tracks, load_dataset(tmp_path / "sets" / name).tracks, strict=True
+        ):
+            assert (after.sample_rate, after.n_samples) == (RATE, 40 * RATE)
+            for stem in STEMS:
+                np.testing.assert_array_equal(after.read(stem), before.read(stem))
+
+
 def test_an_interrupted_build_leaves_nothing(clips: Path, songs: Path, tmp_path: Path) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

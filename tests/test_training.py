@@ -27,7 +27,7 @@ from conftest import noise
 from dttnet.config import DTTNetConfig, NetworkCard, NetworkConfig, PathType, Transform, network_config
 from dttnet.consistency import missing_shares
 from dttnet.dataset import STEMS
-from dttnet.errors import AudioError, DttnetError, ModelError, UsageError
+from dttnet.errors import AudioError, DeviceError, DttnetError, ModelError, UsageError
 from dttnet.nn.build import build_network
 from dttnet.runtime.onnx import read_card
 from dttnet.separator import Separator
@@ -160,6 +160,14 @@ def test_half_precision_keeps_weights_and_scores_whole(tmp_path: Path, train: Ca
     assert np.isfinite(report.best_usdr)
     tensors = contents(tmp_path / "run")
     assert {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()} == {torch.float32}
+
+
+def test_a_precision_that_a_device_cannot_be_trained_in_is_an_error(
+    tmp_path: Path, train: Callable[..., FitReport]
+) -> None:
+    with pytest.raises(DeviceError, match=r"hardware\.precision is float16, which cpu cannot be trained in: give bf"):
+        train("run", "hardware.precision=float16")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_that_goes_on_ends_with_the_same_weights(tmp_path: Path, train: Callable[..., FitReport]) -> None:
@@ -405,6 +413,11 @@ def test_fine_tuning_starts_from_the_model(tmp_path: Path, train: Callable[..., 
         for name in trained:
             # A step of size 1e-30 is none.
             assert torch.equal(after.state[name], before[name]), name
+    own = find_start(str(tmp_path / "model")).card.transform.n_bins
+    with pytest.raises(UsageError, match=rf"transform.n_bins is 16, that of .* is {own}: leave it out"):
+        train("other bins", "transform.n_bins=16", start=str(tmp_path / "model"))
+    with pytest.raises(UsageError, match="network has growth but no architecture: give a configuration with the whole"):
+        train("other network", "network.growth=16", start=str(tmp_path / "model"))
 
 
 def joint_start(config: NetworkConfig) -> Start:
@@ -671,6 +684,13 @@ def test_a_run_on_other_data_or_from_another_start_is_not_continued(
     shutil.copytree(songs, others)
     with pytest.raises(UsageError, match=rf"run: was trained on other data.* undo: {songs.name} .* -> others \("):
         train("run", "steps=4", roots=[others])
+    # As many songs of the same lengths, in a folder of the same name.
+    same = tmp_path / "elsewhere" / songs.name
+    shutil.copytree(songs, same)
+    train("run", "steps=2", roots=[same])
+    (same / "train" / "song 0").rename(same / "train" / "song 9")
+    with pytest.raises(UsageError, match=r"run: was trained on other files than these, .* \(2 tracks"):
+        train("run", "steps=4", roots=[same])
     train("start", "steps=1")
     release(tmp_path / "start", tmp_path / "model")
     with pytest.raises(UsageError, match=r"or from another start.*; started from "):

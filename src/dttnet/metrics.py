@@ -55,6 +55,7 @@ class Scorer:
         self._reference_sounds: list[bool] = []
         self._estimate_sounds: list[bool] = []
         self._cross = 0.0
+        self._estimate_is_silent = True
 
     def push(self, reference: Audio, estimate: Audio) -> None:
         """Append a block (C, n) of both.
@@ -79,6 +80,7 @@ class Scorer:
             self._signal[-1] += float(np.einsum("cn,cn", s, s))
             self._error[-1] += float(np.einsum("cn,cn", d, d))
             self._cross += float(np.einsum("cn,cn", s, d))
+            self._estimate_is_silent &= not e.any()
             # museval calls a window silent where the channels add up to zero.
             self._reference_sounds[-1] |= bool(s.sum(axis=0).any())
             self._estimate_sounds[-1] |= bool(e.sum(axis=0).any())
@@ -109,7 +111,7 @@ class Scorer:
     def si_sdr(self) -> float:
         """In dB; NaN where the reference or the estimate is silent, infinite where they differ by a gain only."""
         signal, error, cross = sum(self._signal), sum(self._error), self._cross
-        if not signal or signal - 2 * cross + error <= 0:
+        if not signal or self._estimate_is_silent:
             return np.nan
         # With d = s - e: the scale is <e, s> / <s, s> = 1 - <d, s> / <s, s>, and what remains of e is what of d is
         # orthogonal to s. From d, not from e, or good estimates would be lost in the rounding of a difference.

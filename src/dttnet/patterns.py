@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -347,7 +347,8 @@ def _tracks(plan: Plan) -> list[Track]:
             raise UsageError(
                 f"{plan.songs}: {track.name} has {track.duration_s:.1f} s, less than a clip may have ({LONGEST_S:g} s)"
             )
-    return tracks
+    # A mixture is not used, and its rate and length need not be those of the stems.
+    return [replace(track, mixture=None) for track in tracks]
 
 
 def _write_clips(out: Path, one: PatternClass, split: str, paths: Sequence[Path]) -> list[str]:

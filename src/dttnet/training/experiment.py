@@ -67,7 +67,9 @@ class OptimizerConfig:
             f"optimizer.weight_decay is {self.weight_decay}: it must not be negative",
         )
         _require(self.warmup >= 0, f"optimizer.warmup is {self.warmup}: it must not be negative")
+        _require(0 < self.decay <= 1, f"optimizer.decay is {self.decay}: give more than 0, at most 1")
         _require(self.decay_every >= 1, f"optimizer.decay_every is {self.decay_every}: give at least 1")
+        _require(0 <= self.final_share <= 1, f"optimizer.final_share is {self.final_share}: give 0 to 1")
 
 
 @dataclass
@@ -196,6 +198,10 @@ class Experiment:
         _require(0 <= self.seed < 1 << 32, f"seed is {self.seed}: give 0 to {(1 << 32) - 1}")
         _require(
             self.ema_decay is None or 0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}: give 0 to 1, or null"
+        )
+        _require(
+            self.gradient_clip is None or self.gradient_clip > 0,
+            f"gradient_clip is {self.gradient_clip}: it must be positive, or null",
         )
 
     @property

@@ -8,6 +8,7 @@ Shapes: B batch, S stems, C channels, N samples, T frames, F bins.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -72,8 +73,8 @@ def build_loss(config: LossConfig, transform: SpectralTransform, n_stems: int) -
     """
     given = list(config.stem_weights) or [1.0] * n_stems
     _require(
-        len(given) == n_stems and min(given) >= 0 and sum(given) > 0,
-        f"loss.stem_weights are {given}: give one per stem ({n_stems}), none negative and not all zero",
+        len(given) == n_stems and min(given) >= 0 and 0 < sum(given) < math.inf,
+        f"loss.stem_weights are {given}: give one per stem ({n_stems}), none negative or infinite, not all zero",
     )
     weights = torch.tensor(given) * n_stems / sum(given)
     return LOSSES[config.kind](config, transform, weights)
@@ -146,6 +147,11 @@ class MultiResolution(L1):
 
     def forward(self, packed: Tensor, estimates: Tensor, stems: Tensor) -> Tensor:  # noqa: ARG002  # the protocol
         difference = estimates - stems
+        n_samples, largest = difference.shape[-1], max(self.config.window_sizes, default=0)
+        _require(
+            largest // 2 < n_samples,
+            f"loss.window_sizes has {largest} samples, an example {n_samples}: give at most twice as many",
+        )
         total = self.mean(difference.abs())
         for size in self.config.window_sizes:
             window: Tensor = self.get_buffer(f"window_{size}")

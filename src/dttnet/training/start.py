@@ -59,6 +59,7 @@ class RunCheckpoint:
         step: Steps done.
         state: Weights of the network: the moving average, if the run keeps one.
         usdr: Validation score in dB by stem; empty if these weights were not validated.
+        data: What files it was trained on, as `dttnet.training.trainer.fit` sums it up; empty where it was not noted.
     """
 
     path: Path
@@ -67,6 +68,7 @@ class RunCheckpoint:
     card: NetworkCard
     state: dict[str, Tensor]
     usdr: dict[str, float]
+    data: str
 
 
 def find_start(name: str) -> Start:
@@ -131,6 +133,7 @@ def read_checkpoint(path: Path) -> RunCheckpoint:
             card=NetworkCard.from_dict(content["card"]),
             state=state,
             usdr=dict(content["usdr"]) if content["validated_step"] == content["global_step"] else {},
+            data=str(content.get("data", "")),
         )
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from error

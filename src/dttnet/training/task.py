@@ -53,6 +53,7 @@ class Task(L.LightningModule):
         network: (B, 2C, T, F) -> (B, S, 2C, T, F).
         card: Of the network, for the separator that validates.
         tracks: To validate with.
+        data: What is trained on, to be told from other data when a run goes on.
 
     Attributes:
         usdr: Score of each stem in the last validation, in dB; empty before the first.
@@ -61,7 +62,13 @@ class Task(L.LightningModule):
     """
 
     def __init__(
-        self, experiment: Experiment, network: nn.Module, card: NetworkCard, tracks: Sequence[Track] = ()
+        self,
+        experiment: Experiment,
+        network: nn.Module,
+        card: NetworkCard,
+        tracks: Sequence[Track] = (),
+        *,
+        data: str = "",
     ) -> None:
         super().__init__()
         self.experiment = experiment
@@ -70,6 +77,7 @@ class Task(L.LightningModule):
         self.transform = SpectralTransform(card.transform)
         self.loss = build_loss(experiment.loss, self.transform, len(card.stems))
         self.tracks = tracks
+        self.data = data
         self._losses: deque[Tensor] = deque(maxlen=experiment.log_every * experiment.accumulate)
         self.usdr: dict[str, float] = {}
         self.validated_step = -1
@@ -159,6 +167,7 @@ class Task(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["experiment"] = self.experiment.to_yaml()
         checkpoint["card"] = self.card.to_dict()
+        checkpoint["data"] = self.data
         checkpoint["usdr"] = self.usdr
         checkpoint["validated_step"] = self.validated_step
         bad = [name for name, tensor in self.network.state_dict().items() if not tensor.isfinite().all()]

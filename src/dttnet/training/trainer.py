@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
@@ -108,7 +109,8 @@ def fit(
         _check_run(experiment, run)
     else:
         report = _say_nothing
-    first_step, trained_on = _saved(last)
+    data = _fingerprint(datasets)
+    first_step, trained_on, old_data = _saved(last)
     resumes = first_step > 0
     if resumes:
         report(f"{run}: goes on at step {first_step}")
@@ -140,7 +142,12 @@ def fit(
             f"{run}: was trained on other data, or from another start; choose another folder, or undo: "
             f"{trained_on} -> {card.training_data}"
         )
-    task = Task(experiment, network, card, tracks)
+    if resumes and old_data and old_data != data:
+        raise UsageError(
+            f"{run}: was trained on other files than these, which are as many and as long ({trained_on}); choose "
+            "another folder for the run"
+        )
+    task = Task(experiment, network, card, tracks, data=data)
     last_checkpoint = LastCheckpoint(last, every=experiment.save_every, report=report)
     best = ModelCheckpoint(
         dirpath=run / CHECKPOINTS,
@@ -198,10 +205,22 @@ def fit(
 
 def _complete(experiment: Experiment, start: Start | None) -> Experiment:
     """The experiment with all that follows from the model it starts from and from its length."""
+    if start is not None and experiment.network and "architecture" not in experiment.network:
+        raise UsageError(
+            f"network has {', '.join(experiment.network)} but no architecture: give a configuration with the whole "
+            f"network, or leave network out to take that of {start.name}"
+        )
     if not experiment.network:
         if start is None:
             raise UsageError("the configuration names no network: give it one, or a model to start from")
         card = start.card
+        own = card.transform.to_dict()
+        changed = [name for name, value in experiment.transform.items() if own.get(name) != value]
+        if changed:
+            raise UsageError(
+                f"transform.{changed[0]} is {experiment.transform[changed[0]]}, that of {start.name} is "
+                f"{own.get(changed[0])}: leave it out, or give a configuration with the whole network"
+            )
         follows = ("n_bins", "n_stems")
         network = {name: value for name, value in card.hyperparameters.items() if name not in follows}
         stems = experiment.stems or list(card.stems)
@@ -280,12 +299,30 @@ def _say_nothing(_: str) -> None:
     """The report of the processes that are not the first."""
 
 
-def _saved(last: Path) -> tuple[int, str]:
-    """The step of a run's last checkpoint, and what it was trained on in words."""
+def _saved(last: Path) -> tuple[int, str, str]:
+    """The step of a run's last checkpoint, and what it was trained on in words and as a fingerprint."""
     if not last.is_file():
-        return 0, ""
+        return 0, "", ""
     checkpoint = read_checkpoint(last)
-    return checkpoint.step, checkpoint.card.training_data
+    return checkpoint.step, checkpoint.card.training_data, checkpoint.data
+
+
+def _fingerprint(datasets: Sequence[tuple[Dataset, float]]) -> str:
+    """The same for the same files by name, length and rate in the same order, wherever their folder is."""
+    summed = hashlib.sha256()
+    for dataset, weight in datasets:
+        files = [
+            (track.name, stem, clip.n_samples, clip.sample_rate)
+            for track in _training_tracks(dataset)
+            for stem, clip in track.stems.items()
+        ]
+        files += [
+            (clip.path.name, stem, clip.n_samples, clip.sample_rate)
+            for stem, clips in dataset.loose.items()
+            for clip in clips
+        ]
+        summed.update(repr((weight, files)).encode())
+    return summed.hexdigest()
 
 
 def _check_run(experiment: Experiment, run: Path) -> None:
@@ -328,7 +365,7 @@ def _trainer(
     on_cuda = hardware.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     precision = hardware.precision if hardware.precision != "auto" else "float16" if on_cuda else "float32"
     try:
-        return L.Trainer(
+        trainer = L.Trainer(
             accelerator=hardware.accelerator,
             devices=hardware.devices or "auto",
             num_nodes=hardware.n_nodes,
@@ -353,6 +390,13 @@ def _trainer(
         )
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise DeviceError(f"hardware: {(str(error).splitlines() or ['cannot be used'])[0]}") from error
+    # Lightning would take bfloat16 on a CPU, and go on.
+    if trainer.precision != PRECISIONS[precision]:
+        raise DeviceError(
+            f"hardware.precision is {precision}, which {trainer.strategy.root_device.type} cannot be trained in: give "
+            "bfloat16 or float32"
+        )
+    return trainer
 
 
 def _loader(experiment: Experiment, datasets: Sequence[tuple[Dataset, float]], trainer: L.Trainer) -> ResumableLoader:
