@@ -37,7 +37,8 @@ def separate(model: Path, audio: np.ndarray, rate: int) -> dict[str, np.ndarray]
     n_samples, longest = audio.shape[1], (N_FRAMES - 1) * hop - n_fft
     padded = np.pad(audio, ((0, 0), (n_fft, n_fft + longest))).astype(np.float32)
     out = np.zeros((len(stems), 2, n_samples + longest), np.float32)
-    for start in range(0, n_samples, longest):
+    weights = np.zeros(n_samples + longest, np.float32)
+    for start in range(0, max(n_samples - hop, 1), longest - hop):
         # The last chunk has no more frames than it needs.
         needed = -(-(n_samples - start + n_fft) // hop) + 1
         n_frames = min(N_FRAMES, -(-needed // card["frame_multiple"]) * card["frame_multiple"])
@@ -62,9 +63,19 @@ def separate(model: Path, audio: np.ndarray, rate: int) -> dict[str, np.ndarray]
             added[..., frame * hop : frame * hop + n_fft] += back[:, :, frame]
             weight[frame * hop : frame * hop + n_fft] += window**2
         inner = slice(n_fft, n_fft + core)
-        out[..., start : start + core] = added[..., inner] / weight[inner]
-        out[:, silent, start : start + core] = 0
-    found = dict(zip(stems, out[..., :n_samples], strict=True))
+        part = added[..., inner] / weight[inner]
+        part[:, silent] = 0
+        # One hop of cross-fade with the chunks before and after it, or their borders would click.
+        fade = min(hop, core // 2)
+        ramp = ((np.arange(fade) + 0.5) / fade).astype(np.float32)
+        faded = np.ones(core, np.float32)
+        if start:
+            faded[:fade] *= ramp
+        if start + core < n_samples:
+            faded[core - fade :] *= ramp[::-1]
+        out[..., start : start + core] += part * faded
+        weights[start : start + core] += faded
+    found = dict(zip(stems, out[..., :n_samples] / weights[:n_samples], strict=True))
     # What rounding lost goes to "other", and what is above the network's highest frequency if it does not hear all.
     found["other"] = audio - sum(found[stem] for stem in stems if stem != "other")
     return found

@@ -145,6 +145,74 @@ def test_an_mp3_without_a_header_that_is_not_read_on_after_damage_says_so(tmp_pa
     assert warning.startswith(f"{path}: damaged after {len(samples) / 44100:.1f} s")
 
 
+def joined(make_audio: MakeAudio, suffix: str) -> tuple[Path, NDArray[np.float64]]:
+    """A file of two that were joined as `cat` does, and the samples of both."""
+    rate = 48000 if suffix == "opus" else 44100
+    paths = [make_audio(f"{seed}.{suffix}", noise(3 * rate, seed=seed), rate) for seed in range(2)]
+    samples = np.concatenate([decode(path)[0] for path in paths])
+    path = paths[0].with_name(f"both.{suffix}")
+    path.write_bytes(b"".join(one.read_bytes() for one in paths))
+    return path, samples
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "opus", "mp3"])
+def test_files_that_were_joined_to_one_are_read_to_the_end(make_audio: MakeAudio, suffix: str) -> None:
+    path, expected = joined(make_audio, suffix)
+    samples, _, warnings = decode(path)
+    assert warnings == []
+    # FFmpeg does not cut off what an encoder adds at the ends of the parts.
+    n_more = len(samples) - len(expected)
+    assert 0 <= n_more <= 3 * 2048
+    n_first = len(expected) // 2 - 4096
+    assert np.corrcoef(samples[:n_first, 0], expected[:n_first, 0])[0, 1] > 0.99
+    shifts = range(n_more + 1)
+    last = expected[-n_first:, 0]
+    assert max(np.corrcoef(samples[len(samples) - n_first - k : len(samples) - k, 0], last)[0, 1] for k in shifts) > 0.9
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "opus", "mp3"])
+def test_without_pyav_files_that_were_joined_are_an_error_not_half_of_them(
+    make_audio: MakeAudio, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = joined(make_audio, suffix)
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(MissingExtraError, match=rf"both\.{suffix}: reading all of several files that were joined"):
+        decode(path)
+
+
+@pytest.mark.parametrize("tags", [b"TAG" + bytes(125), APE, APE + b"TAG" + bytes(125)], ids=["ID3v1", "APEv2", "both"])
+def test_tags_behind_a_flac_file_are_not_taken_for_damage(make_audio: MakeAudio, tags: bytes) -> None:
+    path = make_audio("a.flac", noise(20000))
+    expected, _, _ = decode(path)
+    path.write_bytes(path.read_bytes() + tags)
+    samples, _, warnings = decode(path)
+    np.testing.assert_array_equal(samples, expected)
+    assert warnings == []
+
+
+def test_a_wav_whose_header_was_never_completed_is_read_with_a_warning(
+    make_audio: MakeAudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_audio("a.wav", noise(20000))
+    expected, _, _ = decode(path)
+    content = path.read_bytes()
+    assert content[36:40] == b"data"
+    path.write_bytes(content[:40] + bytes(4) + content[44:])
+    samples, _, warnings = decode(path)
+    np.testing.assert_array_equal(samples, expected)
+    assert [warning.split(": ")[:2] for warning in warnings] == [[str(path), "its header was never completed"]]
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(MissingExtraError, match=r"a\.wav: reading a file whose header was never completed needs"):
+        decode(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are none on Windows")
+def test_a_pipe_is_refused_before_anything_is_read_of_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.wav")
+    with pytest.raises(AudioError, match=r"a\.wav: a pipe, not a file"):
+        decode(tmp_path / "a.wav")
+
+
 def test_leaving_an_mp3_without_a_header_early_does_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "a.mp3"
     soundfile.write(path, noise(20 * 44100), 44100)

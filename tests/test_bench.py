@@ -57,6 +57,12 @@ def test_what_does_not_run_is_said_in_the_table_and_is_an_error(
     assert "torch on abacus" in result.stderr
 
 
+@pytest.mark.parametrize("seconds", ["inf", "nan"])
+def test_a_length_that_is_none_is_wrong_usage(seconds: str) -> None:
+    result = CliRunner().invoke(main, ["bench", "--seconds", seconds])
+    assert (result.exit_code, f"--seconds is {seconds}" in result.output) == (2, True)
+
+
 def test_noise_of_any_length_is_separated_whole(one_stem: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     separator = Separator(str(one_stem), threads=1)
     lengths = []

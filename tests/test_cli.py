@@ -128,6 +128,26 @@ def test_songs_are_separated_to_the_default_layout(
     assert (second["input"], second["status"]) == ("album/other.wav", "done")
 
 
+def test_with_a_closed_standard_error_the_work_is_done_all_the_same(
+    four_stems: Path, make_audio: MakeAudio, tmp_path: Path
+) -> None:
+    source = make_audio("a.wav")
+    command = [
+        sys.executable,
+        "-m",
+        "dttnet",
+        "separate",
+        "-n",
+        str(four_stems),
+        str(source),
+        "-o",
+        str(tmp_path / "out"),
+    ]
+    done = subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", *command], check=False, timeout=120)
+    assert done.returncode == 0
+    assert len(list((tmp_path / "out").rglob("*.wav"))) == 4
+
+
 def test_without_a_terminal_there_are_plain_lines(separate: Separate, make_audio: MakeAudio) -> None:
     make_audio("a.wav")
     make_audio("b.wav", noise(4410, peak=0.2))

@@ -452,6 +452,12 @@ def test_a_failing_song_does_no_harm_to_another_in_the_same_folder(tmp_path: Pat
     assert (tmp_path / "out" / "b.wav").exists()
 
 
+def test_a_file_of_too_many_channels_is_named(separator: Separator, make_audio: MakeAudio, tmp_path: Path) -> None:
+    source = make_audio("a.wav", noise(1000, 65))
+    with pytest.raises(AudioError, match=r"a\.wav: has 65 channels, more than 64: split it"):
+        separator.separate_file(source, tmp_path / "out")
+
+
 def test_links_in_a_circle_are_a_file_that_cannot_be_read(separator: Separator, tmp_path: Path) -> None:
     (tmp_path / "a.wav").symlink_to("b.wav")
     (tmp_path / "b.wav").symlink_to("a.wav")

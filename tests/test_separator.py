@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,6 +22,7 @@ from dttnet import AudioError, DeviceError, ModelError, Separator, UsageError, s
 from dttnet.config import Transform
 from dttnet.errors import OutOfMemoryError
 from dttnet.runtime.onnx import OnnxNetwork, read_card
+from dttnet.separator import QUALITIES
 from dttnet.stft import istft, stft
 
 TRANSFORM = Transform(n_fft=512, hop=128, n_bins=200)
@@ -123,6 +125,29 @@ def test_a_network_that_fails_in_the_middle_is_an_error_and_nothing_goes_on(one_
     assert n_seen <= 6  # the fourth fails; no more than those that were waiting beside it are begun
     time.sleep(0.05)
     assert len(network.seen) == n_seen
+
+
+class Uneven(Recorder):
+    """Gives its input, and half of it, in turns."""
+
+    n_parallel = 1  # or whose turn it is would be a matter of threads
+
+    def __call__(self, packed: NDArray[np.float32]) -> NDArray[np.float32]:
+        out = super().__call__(packed)
+        return out if len(self.seen) % 2 else out / 2
+
+
+@pytest.mark.parametrize("options", [{"quality": name} for name in QUALITIES] + [{"low_memory": True}])
+def test_no_quality_clicks_where_chunks_that_differ_meet(one_stem: Path, options: dict[str, Any]) -> None:
+    tone = np.sin(0.06 * np.arange(20 * CORE, dtype=np.float32))[np.newaxis].repeat(2, 0)
+
+    def highest_step(**options: Any) -> float:
+        separator = Separator([Uneven(one_stem)], chunk_frames=FRAMES, stems=["vocals"], **options)
+        return float(np.abs(np.diff(separator.separate(tone, 44100)["vocals"])).max())
+
+    # Of the tone a sample differs from the next by 0.06 at most; a fade over a hop of 128 adds 0.5 / 128.
+    assert highest_step(**options) < 0.065
+    assert highest_step(overlap=0.0) > 0.2
 
 
 def test_a_stream_that_nobody_finishes_leaves_no_thread(one_stem: Path) -> None:

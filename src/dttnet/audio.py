@@ -13,6 +13,7 @@ import math
 import os
 import re
 import shutil
+import stat
 import sys
 import tempfile
 import threading
@@ -58,6 +59,10 @@ _TRUNCATED = (
 _HEADERS_WITH_LENGTH = frozenset({"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "asf"})
 # libsndfile's count is the highest integer where the header does not say, as in FLAC that was written to a pipe.
 _UNKNOWN_LENGTH = 1 << 62
+_LARGE_HEADER = 1 << 12
+"""Bytes: a file without a sample that is larger than this has samples that its header does not know."""
+_MP3_FRAMES = 1 << 12
+"""Bytes: a few frames at least."""
 _STEP = 4096
 """Samples per channel in one call of libsndfile."""
 
@@ -154,6 +159,9 @@ def read_excerpt(path: Path, *, start: int = 0, n_samples: int | None = None) ->
 
 def _open_reader(path: Path, stack: contextlib.ExitStack) -> AudioReader:
     try:
+        # What has been read of a pipe to see what it is would be lost.
+        if stat.S_ISFIFO(path.stat().st_mode):
+            raise AudioError(f"{path}: a pipe, not a file: save what comes through it first")
         # Only to tell what is wrong before libsndfile says "System error".
         with path.open("rb") as file:
             if not file.read(1):
@@ -162,15 +170,21 @@ def _open_reader(path: Path, stack: contextlib.ExitStack) -> AudioReader:
         raise AudioError(f"{path}: cannot be read ({_reason(error)})") from error
     try:
         file_ = stack.enter_context(_Sequential(_system_name(path)))
-        if file_.format == "MP3" and not _mp3_says_its_length(path):
-            pipe = stack.enter_context(_piped(path))
-            return _SndfileReader(path, stack.enter_context(_Sequential(pipe, closefd=False)), pipe=pipe)
-        return _SndfileReader(path, file_)
+        left_out = _what_is_left_out(path, file_)
+        if not left_out:
+            if file_.format == "MP3" and not _mp3_says_its_length(path):
+                pipe = stack.enter_context(_piped(path))
+                return _SndfileReader(path, stack.enter_context(_Sequential(pipe, closefd=False)), pipe=pipe)
+            return _SndfileReader(path, file_)
+        why = left_out
     except (soundfile.SoundFileError, TypeError) as error:  # TypeError: of .raw python-soundfile wants to be told all
         why = _words(error)
+        left_out = ""
     try:
         av = importlib.import_module("av")
     except ImportError as error:
+        if left_out:
+            raise MissingExtraError(f"{path}: reading {left_out}", "formats") from error
         if path.suffix.lower() in _PYAV_SUFFIXES:
             raise MissingExtraError(f"{path}: reading {path.suffix.lower()} files", "formats") from error
         raise AudioError(f"{path}: not an audio file that libsndfile can read ({why})") from error
@@ -187,9 +201,55 @@ def _open_reader(path: Path, stack: contextlib.ExitStack) -> AudioReader:
     if context.format is None:
         raise AudioError(f"{path}: not an audio or video file (it looks like one, but holds no samples)")
     reader = _PyAVReader(path, av, container)
+    if left_out == _UNFINISHED:
+        reader.warnings.append(f"{path}: its header was never completed: the stems have what FFmpeg finds in it")
     if "malformed" in why:
         reader.warnings.append(f"{path}: damaged ({why}): the stems have what FFmpeg can read of it")
     return reader
+
+
+_JOINED = "all of several files that were joined to one"
+_UNFINISHED = "a file whose header was never completed"
+
+
+def _what_is_left_out(path: Path, file: _Sequential) -> str:
+    """What of a file libsndfile leaves out without a word, as the purpose of something that reads it; or nothing."""
+    if file.format in ("WAV", "WAVEX", "AIFF", "RF64") and not file.frames and path.stat().st_size > _LARGE_HEADER:
+        return _UNFINISHED
+    is_joined = _ogg_is_joined(path) if file.format == "OGG" else file.format == "MP3" and _mp3_is_joined(path)
+    return _JOINED if is_joined else ""
+
+
+def _ogg_is_joined(path: Path) -> bool:
+    """Whether another stream begins after the first ones have (RFC 3533, section 4): recorded radio, for example."""
+    with path.open("rb") as file:
+        is_under_way = False
+        while len(head := file.read(27)) == 27 and head[:4] == b"OggS":
+            begins = bool(head[5] & 2)
+            if begins and is_under_way:
+                return True
+            is_under_way |= not begins
+            file.seek(sum(file.read(head[26])), os.SEEK_CUR)
+    return False
+
+
+def _mp3_is_joined(path: Path) -> bool:
+    """Whether an MP3 goes on behind the bytes that its header counts, by another header or a frame of the same kind."""
+    start, stop = _between_tags(path)
+    with path.open("rb") as file:
+        file.seek(start)
+        head = file.read(512)
+        at = max(head.find(b"Xing"), head.find(b"Info"))
+        # Four bytes of flags, four of the number of frames if the first flag says so, and four of that of bytes.
+        if at < 0 or len(head) < at + 16 or head[at + 7] & 3 != 3:
+            return False
+        end = start + int.from_bytes(head[at + 12 : at + 16], "big")
+        if stop - end < _MP3_FRAMES:  # some do not count the header itself
+            return False
+        file.seek(end)
+        following = file.read(10)
+    same = following[:1] == b"\xff" and following[1:2] == head[1:2] and (following[2] ^ head[2]) & 0x0C == 0
+    return following[:3] == b"ID3" or same
 
 
 class _Sequential(soundfile.SoundFile):  # type: ignore[misc]  # it has no types
@@ -203,8 +263,8 @@ class _Sequential(soundfile.SoundFile):  # type: ignore[misc]  # it has no types
         return False
 
 
-def _mp3_span(path: Path) -> tuple[int, int]:
-    """The bytes of an MP3 between its tags: ID3v2 before them; APEv2, and after it ID3v1, behind them."""
+def _between_tags(path: Path) -> tuple[int, int]:
+    """The bytes of a file between its tags: ID3v2 before them; APEv2, and after it ID3v1, behind them."""
     with path.open("rb") as file:
 
         def read(at: int, n_bytes: int) -> bytes:
@@ -228,7 +288,7 @@ def _mp3_span(path: Path) -> tuple[int, int]:
 def _mp3_says_its_length(path: Path) -> bool:
     """Whether the first frame of an MP3 is one of the headers that encoders write."""
     with path.open("rb") as file:
-        file.seek(_mp3_span(path)[0])
+        file.seek(_between_tags(path)[0])
         head = file.read(512)
     return any(mark in head for mark in (b"Xing", b"Info", b"VBRI"))
 
@@ -245,7 +305,7 @@ def _piped(path: Path) -> Iterator[int]:
     def feed() -> None:
         # The reader may have had enough before the end.
         with contextlib.suppress(BrokenPipeError), os.fdopen(write_end, "wb") as pipe, path.open("rb") as file:
-            start, stop = _mp3_span(path)
+            start, stop = _between_tags(path)
             file.seek(start)
             while block := file.read(min(BLOCK, stop - file.tell())):
                 pipe.write(block)
@@ -271,6 +331,9 @@ class _SndfileReader:
         self._file = file
         self._pipe = pipe
         self._n_pending = 0
+        # The decoder of FLAC takes a tag behind the last sample for a damaged frame: it is not asked to go there.
+        is_tagged = file.format == "FLAC" and _between_tags(path)[1] < path.stat().st_size
+        self._n_left = file.frames if is_tagged and file.frames < _UNKNOWN_LENGTH else None
         order = _VORBIS_ORDER.get(file.channels) if file.subtype in ("VORBIS", "OPUS") else None
         self._order = slice(None) if order is None else np.argsort(order)
         self.info = AudioInfo(
@@ -329,7 +392,10 @@ class _SndfileReader:
         parts = []
         self._n_pending = 0
         while self._n_pending < BLOCK:
-            part = self._file.read(_STEP, dtype="float32", always_2d=True)
+            n_step = _STEP if self._n_left is None else min(_STEP, self._n_left)
+            part = self._file.read(n_step, dtype="float32", always_2d=True)
+            if self._n_left is not None:
+                self._n_left -= len(part)
             if not len(part):
                 break
             parts.append(part)

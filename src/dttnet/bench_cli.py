@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 
 import click
@@ -43,6 +44,8 @@ def bench(
     from dttnet.cpus import count_cores
     from dttnet.errors import DeviceError
 
+    if not math.isfinite(seconds):
+        raise click.UsageError(f"--seconds is {seconds}: give a number of seconds")
     planned = sides(model or store.DEFAULT_MODEL, engine=engine, threads=threads, low_memory=low_memory)
     machine = f"{platform.platform()}, {platform.machine()}, {threads or count_cores()} threads"
     if not as_json:

@@ -209,8 +209,9 @@ def _progress(title: str) -> Iterator[Callable[[int, int | None], None]]:
     """A bar with the time left on a terminal, nothing elsewhere: the line about the result says enough."""
     from tqdm import tqdm
 
+    hidden = True if sys.stderr is None else None  # None lets tqdm see whether it is a terminal
     bar_format = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left"
-    with tqdm(total=None, desc=title, leave=False, disable=None, bar_format=bar_format, file=sys.stderr) as bar:
+    with tqdm(total=None, desc=title, leave=False, disable=hidden, bar_format=bar_format, file=sys.stderr) as bar:
 
         def update(done: int, total: int | None) -> None:
             bar.total = max(total, done) if total is not None else None

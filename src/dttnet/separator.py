@@ -84,7 +84,8 @@ class Quality:
 
 
 QUALITIES = {
-    "fast": Quality(overlap=0.0, filters=False, averages=False),
+    # One hop of cross-fade: chunks that only follow each other click.
+    "fast": Quality(overlap=0.005, filters=False, averages=False),
     "balanced": Quality(overlap=0.03),
     "best": Quality(overlap=0.25, swaps=True, companions=True),
 }
@@ -134,7 +135,8 @@ class Separator:
         threads: Threads of the CPU engine; None leaves it to the engine. Those of torch are the whole process's.
         quality: One of `QUALITIES`: how much work is done for a song.
         low_memory: Shorter chunks, one at a time: somewhat slower.
-        overlap: Share of a chunk that the next one repeats, 0 to 0.9; None is that of the quality.
+        overlap: Share of a chunk that the next one repeats, 0 to 0.9; None is that of the quality. With 0 chunks follow
+            each other without a cross-fade, and can click.
         chunk_frames: Frames per chunk, None for a good default.
         batch_size: Chunks per call of a network. More helps only on a GPU, and costs memory: if that is short, it is
             halved, and the report says so.
@@ -355,6 +357,8 @@ class Separator:
         batch_size = self._batch_size
         with open_audio(path) as reader, StemWriter(outputs, encoding, reader.info) as writer:
             rate = reader.info.sample_rate
+            if reader.info.n_channels > MAX_CHANNELS:
+                raise AudioError(f"{path}: has {reader.info.n_channels} channels, more than {MAX_CHANNELS}: split it")
             source = SampleQueue((reader.info.n_channels,))
 
             def blocks() -> Iterator[Float]:
