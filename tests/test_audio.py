@@ -429,11 +429,12 @@ def test_a_truncated_flac_file_is_an_error_that_says_where(make_audio: MakeAudio
         decode(path)
 
 
-def test_a_size_left_open_by_a_pipe_is_no_truncation(make_audio: MakeAudio) -> None:
+@pytest.mark.parametrize("size", [0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFDB, 0xFFFFFFFF])
+def test_a_size_left_open_by_a_pipe_is_no_truncation(make_audio: MakeAudio, size: int) -> None:
     path = make_audio("a.wav", noise(1000))
     content = path.read_bytes()
     assert content[36:40] == b"data"
-    path.write_bytes(content[:4] + b"\xff" * 4 + content[8:40] + b"\xff" * 4 + content[44:])
+    path.write_bytes(content[:4] + struct.pack("<I", size) + content[8:40] + struct.pack("<I", size) + content[44:])
     samples, _, warnings = decode(path)
     assert (len(samples), warnings) == (1000, [])
 

@@ -49,9 +49,13 @@ _PYAV_SUFFIXES = frozenset(
 )
 AUDIO_SUFFIXES = _PYAV_SUFFIXES | _SNDFILE_SUFFIXES
 
-# What libsndfile's log says of a file that ends early. A size of 2^32 - 1 only means that a program wrote to a pipe.
+# What programs that write to a pipe, and recorders, put in the place of a size that they do not know.
+_NO_SIZE = (0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF - 36, 0xFFFFFFFF)
+# What libsndfile's log says of a file that ends early.
 _TRUNCATED = (
-    re.compile(r"^\s*(data|SSND|Data Size|riff)\s*: (?!4294967295 )\d+ \(should be", re.MULTILINE),
+    re.compile(
+        rf"^\s*(data|SSND|Data Size|riff)\s*: (?!({'|'.join(map(str, _NO_SIZE))}) )\d+ \(should be", re.MULTILINE
+    ),
     re.compile(r"does not match value from 'ds64' chunk"),
     re.compile(r"Last page lacks an end-of-stream bit"),
 )
