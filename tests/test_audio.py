@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import resource
+import signal
 import struct
 import sys
 import time
@@ -222,6 +223,28 @@ def test_leaving_an_mp3_without_a_header_early_does_no_harm(tmp_path: Path) -> N
             next(reader.blocks())
     with path.open("rb") as file:  # no descriptor of another file was closed
         assert file.read(1) == b"\xff"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is none on Windows")
+def test_a_process_that_is_forked_meanwhile_does_not_keep_an_mp3_without_a_header_open(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, noise(20 * 44100), 44100)
+    path.write_bytes(without_header(path))
+    with open_audio(path) as reader:
+        blocks = reader.blocks()
+        next(blocks)
+        child = os.fork()
+        if not child:
+            time.sleep(60)
+            os._exit(0)
+        try:
+            began = time.monotonic()
+            for _ in blocks:
+                pass
+            assert time.monotonic() - began < 30  # with the child's end open it takes as long as the child
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
 
 
 def test_long_files_come_in_blocks(make_audio: MakeAudio) -> None:

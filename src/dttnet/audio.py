@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import importlib
 import io
 import math
 import os
 import re
 import shutil
+import signal
 import stat
 import sys
 import tempfile
@@ -304,23 +306,48 @@ def _piped(path: Path) -> Iterator[int]:
     Without a header, libsndfile guesses the length of an MP3 from its size and first frame, and stops there; where it
     cannot seek it reads to the end.
     """
+    _close_pipes_in_forks()
     read_end, write_end = os.pipe()
+    _open_pipes.update((read_end, write_end))
 
     def feed() -> None:
+        if hasattr(signal, "pthread_sigmask"):  # or it would end a program that does not ignore it, as Python does
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
         # The reader may have had enough before the end.
-        with contextlib.suppress(BrokenPipeError), os.fdopen(write_end, "wb") as pipe, path.open("rb") as file:
-            start, stop = _between_tags(path)
-            file.seek(start)
-            while block := file.read(min(BLOCK, stop - file.tell())):
-                pipe.write(block)
+        with contextlib.suppress(BrokenPipeError), os.fdopen(write_end, "wb") as pipe:
+            try:
+                start, stop = _between_tags(path)
+                with path.open("rb") as file:
+                    file.seek(start)
+                    while block := file.read(min(BLOCK, stop - file.tell())):
+                        pipe.write(block)
+            finally:
+                # Before it is closed: the next file that is opened may get its number.
+                _open_pipes.discard(write_end)
 
     feeder = threading.Thread(target=feed, daemon=True)
     feeder.start()
     try:
         yield read_end
     finally:
+        _open_pipes.discard(read_end)
         os.close(read_end)  # a feeder that is still writing ends here
         feeder.join()
+
+
+_open_pipes: set[int] = set()
+
+
+@functools.cache
+def _close_pipes_in_forks() -> None:
+    """A process that is forked while a pipe is open must not keep its ends, or the reader here never sees the end."""
+
+    def close() -> None:
+        while _open_pipes:
+            os.close(_open_pipes.pop())
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=close)
 
 
 class _SndfileReader:
