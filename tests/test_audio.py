@@ -181,6 +181,24 @@ def test_without_pyav_files_that_were_joined_are_an_error_not_half_of_them(
         decode(path)
 
 
+def test_an_mp3_of_two_kinds_that_were_joined_is_an_error(make_audio: MakeAudio) -> None:
+    first, second = make_audio("a.mp3", noise(3 * 44100), 44100), make_audio("b.mp3", noise(3 * 22050, 1), 22050)
+    first.write_bytes(first.read_bytes() + second.read_bytes())
+    with pytest.raises(AudioError, match=r"a\.mp3: damaged after 3\.\d s \(sample rate or channels change"):
+        decode(first)
+
+
+@pytest.mark.parametrize("n_bytes", [0, 10_000, 10**9])
+def test_a_wrong_number_of_bytes_alone_makes_no_mp3_a_joined_one(make_audio: MakeAudio, n_bytes: int) -> None:
+    path = make_audio("a.mp3", noise(3 * 44100), 44100)
+    content = bytearray(path.read_bytes())
+    at = max(content.find(mark, 0, 512) for mark in (b"Xing", b"Info"))
+    content[at + 12 : at + 16] = struct.pack(">I", n_bytes)
+    path.write_bytes(content)
+    samples, header, warnings = decode(path)
+    assert (len(samples), header.subtype, warnings) == (3 * 44100, "MPEG_LAYER_III", [])
+
+
 @pytest.mark.parametrize("tags", [b"TAG" + bytes(125), APE, APE + b"TAG" + bytes(125)], ids=["ID3v1", "APEv2", "both"])
 def test_tags_behind_a_flac_file_are_not_taken_for_damage(make_audio: MakeAudio, tags: bytes) -> None:
     path = make_audio("a.flac", noise(20000))

@@ -240,7 +240,7 @@ def _ogg_is_joined(path: Path) -> bool:
 
 
 def _mp3_is_joined(path: Path) -> bool:
-    """Whether an MP3 goes on behind the bytes that its header counts, by another header or a frame of the same kind."""
+    """Whether an MP3 goes on behind the bytes that its header counts, with a tag or a frame."""
     start, stop = _between_tags(path)
     with path.open("rb") as file:
         file.seek(start)
@@ -249,13 +249,15 @@ def _mp3_is_joined(path: Path) -> bool:
         # Four bytes of flags, four of the number of frames if the first flag says so, and four of that of bytes.
         if at < 0 or len(head) < at + 16 or head[at + 7] & 3 != 3:
             return False
-        end = start + int.from_bytes(head[at + 12 : at + 16], "big")
-        if stop - end < _MP3_FRAMES:  # some do not count the header itself
+        n_bytes = int.from_bytes(head[at + 12 : at + 16], "big")
+        end = start + n_bytes
+        if not n_bytes or stop - end < _MP3_FRAMES:  # not filled in; or it does not count itself
             return False
         file.seek(end)
         following = file.read(10)
-    same = following[:1] == b"\xff" and following[1:2] == head[1:2] and (following[2] ^ head[2]) & 0x0C == 0
-    return following[:3] == b"ID3" or same
+    # Eleven bits that are set, layer III, and no bit rate or sample rate that there is not.
+    is_frame = following[0] == 0xFF and following[1] & 0xE6 == 0xE2
+    return following[:3] == b"ID3" or (is_frame and following[2] >> 4 != 15 and following[2] & 0x0C != 0x0C)
 
 
 class _Sequential(soundfile.SoundFile):  # type: ignore[misc]  # it has no types
