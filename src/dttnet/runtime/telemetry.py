@@ -2,7 +2,8 @@
 
 Builds of ONNX Runtime from 1.29 on (pull request 27379 of microsoft/onnxruntime) and OpenVINO write an identifier into
 the user's home when they are imported and send what is run to Microsoft and to Google Analytics. dttnet says that it
-needs no network, and songs are nobody's business.
+needs no network, and songs are nobody's business. On Windows ONNX Runtime has no such switch: it writes to the tracing
+of the system, whose settings decide what is sent.
 """
 
 from __future__ import annotations
