@@ -80,11 +80,18 @@ def draw(found: dict[str, tuple[float, float, float]], path: Path) -> None:
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
-    for name, (quality, factor, _) in found.items():
+    lines: list[str] = []
+    for name, (quality, factor, _) in sorted(found.items(), key=lambda item: item[1][1]):
         is_preset = name.startswith("--quality")
         axes.plot(factor, quality, "o" if is_preset else ".", color="tab:red" if is_preset else "tab:gray")
-        axes.annotate(name, (factor, quality), textcoords="offset points", xytext=(5, 4), fontsize=8)
+        lines.append(f"{factor:.3f}  {name}")
+        axes.annotate(str(len(lines)), (factor, quality), textcoords="offset points", xytext=(4, 4), fontsize=8)
+    # A list beside the picture: names beside points that lie near each other would cover each other.
+    text = "\n".join(f"{number:2} {line}" for number, line in enumerate(lines, 1))
+    axes.text(1.02, 0.5, text, transform=axes.transAxes, fontsize=8, va="center", family="monospace")
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
     axes.set_xlabel("real-time factor")
     axes.set_ylabel("mean uSDR of the four stems, dB")
     axes.grid(alpha=0.3)
