@@ -702,9 +702,13 @@ def test_a_run_that_goes_on_knows_its_best(tmp_path: Path, train: Callable[..., 
     keep = ("validation.keep=1", "validation.every=1")
     whole = train("whole", *keep, "steps=4")
     train("parts", *keep, "steps=2")
-    parts = train("parts", *keep, "steps=4")
+    (tmp_path / "parts").rename(tmp_path / "moved")
+    parts = train("moved", *keep, "steps=4")
     assert (parts.best_usdr, parts.best and parts.best.name) == (whole.best_usdr, whole.best and whole.best.name)
-    assert len(list((tmp_path / "parts" / "checkpoints").glob("best-*"))) == 1
+    assert parts.best is not None
+    assert parts.best.is_file()
+    assert [path.name for path in (tmp_path / "moved" / "checkpoints").glob("best-*")] == [parts.best.name]
+    assert not (tmp_path / "parts").exists()
 
 
 @pytest.mark.parametrize("n_workers", [0, 1])

@@ -12,7 +12,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, Checkpoint, WeightAveraging
+from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -50,6 +50,22 @@ class MovingAverage(WeightAveraging):
     def _average(self, averages: Any, current: Any, n_averaged: Tensor | int) -> None:
         decay = min(self._decay, (1 + self._n_updates) / (10 + self._n_updates))
         get_ema_multi_avg_fn(decay)(averages, current, n_averaged)  # type: ignore[no-untyped-call]  # it has none
+
+
+class BestCheckpoints(ModelCheckpoint):
+    """Those with the best scores, also of a run whose folder was moved or copied: Lightning would forget them."""
+
+    @property
+    def state_key(self) -> str:
+        return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath), Path(path).name)) if path else path
+
+        paths = {name: here(path) for name, path in state_dict.items() if name.endswith("_path")}
+        best = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **paths, "best_k_models": best, "dirpath": self.dirpath})
 
 
 class LastCheckpoint(Checkpoint):

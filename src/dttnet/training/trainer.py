@@ -13,7 +13,7 @@ from pathlib import Path
 import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
@@ -33,7 +33,7 @@ from dttnet.training.adapt import (
     repeat_channels,
     take_stems,
 )
-from dttnet.training.callbacks import Guard, LastCheckpoint, MovingAverage, Pictures, Report, Stopped
+from dttnet.training.callbacks import BestCheckpoints, Guard, LastCheckpoint, MovingAverage, Pictures, Report, Stopped
 from dttnet.training.curve import LOGS, draw_curve, folder_of_start
 from dttnet.training.data import Examples
 from dttnet.training.distributed import SyncBatchNorm
@@ -149,7 +149,7 @@ def fit(
         )
     task = Task(experiment, network, card, tracks, data=data)
     last_checkpoint = LastCheckpoint(last, every=experiment.save_every, report=report)
-    best = ModelCheckpoint(
+    best = BestCheckpoints(
         dirpath=run / CHECKPOINTS,
         filename="best-{step}-{val/usdr:.4f}",
         auto_insert_metric_name=False,
