@@ -188,6 +188,17 @@ def test_an_mp3_of_two_kinds_that_were_joined_is_an_error(make_audio: MakeAudio)
         decode(first)
 
 
+@pytest.mark.parametrize("n_zeros", [1, 3000, 5000])
+@pytest.mark.parametrize("tag", [b"", ID3], ids=["no tag", "tag"])
+def test_zeros_before_an_mp3_hide_its_header_from_nobody(make_audio: MakeAudio, tag: bytes, n_zeros: int) -> None:
+    path = make_audio("a.mp3", noise(3 * 44100), 44100)
+    expected, _, _ = decode(path)
+    path.write_bytes(tag + bytes(n_zeros) + path.read_bytes())
+    samples, header, warnings = decode(path)
+    np.testing.assert_array_equal(samples, expected)
+    assert (header.n_samples, warnings) == (3 * 44100, [])
+
+
 @pytest.mark.parametrize("n_bytes", [0, 10_000, 10**9])
 def test_a_wrong_number_of_bytes_alone_makes_no_mp3_a_joined_one(make_audio: MakeAudio, n_bytes: int) -> None:
     path = make_audio("a.mp3", noise(3 * 44100), 44100)

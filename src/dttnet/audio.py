@@ -272,7 +272,8 @@ class _Sequential(soundfile.SoundFile):  # type: ignore[misc]  # it has no types
 
 
 def _between_tags(path: Path) -> tuple[int, int]:
-    """The bytes of a file between its tags: ID3v2 before them; APEv2, and after it ID3v1, behind them."""
+    """The bytes of a file between its tags: ID3v2, and zeros that some put behind it, before them; APEv2, and after it
+    ID3v1, behind them."""
     with path.open("rb") as file:
 
         def read(at: int, n_bytes: int) -> bytes:
@@ -285,6 +286,9 @@ def _between_tags(path: Path) -> tuple[int, int]:
             for byte in head[6:]:  # seven bits each
                 start = start << 7 | byte & 0x7F
             start += 10 + (10 if head[5] & 0x10 else 0)
+        while (block := read(start, 4096)) and not block.strip(b"\0"):
+            start += len(block)
+        start += len(block) - len(block.lstrip(b"\0"))
         if read(stop - 128, 3) == b"TAG":
             stop -= 128
         foot = read(stop - 32, 32)
