@@ -132,17 +132,7 @@ def test_with_a_closed_standard_error_the_work_is_done_all_the_same(
     four_stems: Path, make_audio: MakeAudio, tmp_path: Path
 ) -> None:
     source = make_audio("a.wav")
-    command = [
-        sys.executable,
-        "-m",
-        "dttnet",
-        "separate",
-        "-n",
-        str(four_stems),
-        str(source),
-        "-o",
-        str(tmp_path / "out"),
-    ]
+    command = [*COMMAND, "separate", "-n", str(four_stems), str(source), "-o", str(tmp_path / "out")]
     done = subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", *command], check=False, timeout=120)
     assert done.returncode == 0
     assert len(list((tmp_path / "out").rglob("*.wav"))) == 4

@@ -174,6 +174,7 @@ def _open_reader(path: Path, stack: contextlib.ExitStack) -> AudioReader:
                 raise AudioError(f"{path}: the file is empty (0 bytes)")
     except OSError as error:
         raise AudioError(f"{path}: cannot be read ({_reason(error)})") from error
+    left_out = why = ""
     try:
         file_ = stack.enter_context(_Sequential(_system_name(path)))
         left_out = _what_is_left_out(path, file_)
@@ -182,10 +183,8 @@ def _open_reader(path: Path, stack: contextlib.ExitStack) -> AudioReader:
                 pipe = stack.enter_context(_piped(path))
                 return _SndfileReader(path, stack.enter_context(_Sequential(pipe, closefd=False)), pipe=pipe)
             return _SndfileReader(path, file_)
-        why = left_out
     except (soundfile.SoundFileError, TypeError) as error:  # TypeError: of .raw python-soundfile wants to be told all
         why = _words(error)
-        left_out = ""
     try:
         av = importlib.import_module("av")
     except ImportError as error:
@@ -228,7 +227,7 @@ def _what_is_left_out(path: Path, file: _Sequential) -> str:
 
 def _ogg_is_joined(path: Path) -> bool:
     """Whether another stream begins after the first ones have (RFC 3533, section 4): recorded radio, for example."""
-    with path.open("rb") as file:
+    with path.open("rb", buffering=1 << 16) as file:  # many pages at a time: every excerpt that is read asks
         is_under_way = False
         while len(head := file.read(27)) == 27 and head[:4] == b"OggS":
             begins = bool(head[5] & 2)
@@ -241,18 +240,16 @@ def _ogg_is_joined(path: Path) -> bool:
 
 def _mp3_is_joined(path: Path) -> bool:
     """Whether an MP3 goes on behind the bytes that its header counts, with a tag or a frame."""
-    start, stop = _between_tags(path)
+    start, stop, head = _mp3_beginning(path)
+    at = max(head.find(b"Xing"), head.find(b"Info"))
+    # Four bytes of flags, four of the number of frames if the first flag says so, and four of that of bytes.
+    if at < 0 or len(head) < at + 16 or head[at + 7] & 3 != 3:
+        return False
+    n_bytes = int.from_bytes(head[at + 12 : at + 16], "big")
+    end = start + n_bytes
+    if not n_bytes or stop - end < _MP3_FRAMES:  # not filled in; or it does not count itself
+        return False
     with path.open("rb") as file:
-        file.seek(start)
-        head = file.read(512)
-        at = max(head.find(b"Xing"), head.find(b"Info"))
-        # Four bytes of flags, four of the number of frames if the first flag says so, and four of that of bytes.
-        if at < 0 or len(head) < at + 16 or head[at + 7] & 3 != 3:
-            return False
-        n_bytes = int.from_bytes(head[at + 12 : at + 16], "big")
-        end = start + n_bytes
-        if not n_bytes or stop - end < _MP3_FRAMES:  # not filled in; or it does not count itself
-            return False
         file.seek(end)
         following = file.read(10)
     # Eleven bits that are set, layer III, and no bit rate or sample rate that there is not.
@@ -299,10 +296,16 @@ def _between_tags(path: Path) -> tuple[int, int]:
 
 def _mp3_says_its_length(path: Path) -> bool:
     """Whether the first frame of an MP3 is one of the headers that encoders write."""
-    with path.open("rb") as file:
-        file.seek(_between_tags(path)[0])
-        head = file.read(512)
+    _, _, head = _mp3_beginning(path)
     return any(mark in head for mark in (b"Xing", b"Info", b"VBRI"))
+
+
+def _mp3_beginning(path: Path) -> tuple[int, int, bytes]:
+    """Where the frames of an MP3 begin and end, and the bytes in which a header would be."""
+    start, stop = _between_tags(path)
+    with path.open("rb") as file:
+        file.seek(start)
+        return start, stop, file.read(512)
 
 
 @contextlib.contextmanager

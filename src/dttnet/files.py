@@ -1,7 +1,8 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and which one a path means."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,3 +24,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         partial = Path(folder) / path.name
         yield partial
         partial.replace(path)
+
+
+def without_links(path: Path) -> Path:
+    """The absolute path of a file or folder, there or not. `Path.resolve` raises where links lead in a circle, before
+    Python 3.13."""
+    return Path(os.path.realpath(path))

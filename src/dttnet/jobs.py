@@ -17,6 +17,7 @@ from pathlib import Path
 
 from dttnet.audio import AUDIO_SUFFIXES
 from dttnet.errors import UsageError
+from dttnet.files import without_links
 
 DEFAULT_TEMPLATE = "{track}/{stem}.{ext}"
 _MAGIC = re.compile(r"[*?\[]")
@@ -63,7 +64,7 @@ def find_inputs(arguments: Sequence[str], *, leave_out: Sequence[Path] = ()) -> 
             files = [path]
         for file in files:
             # One file by two ways is one song, but a link with another name is meant as another song.
-            found.setdefault(_real(file.parent) / file.name, file)
+            found.setdefault(without_links(file.parent) / file.name, file)
     return list(found.values())
 
 
@@ -134,7 +135,7 @@ def _check_collisions(jobs: Sequence[Job]) -> None:
 
 def _key(path: Path) -> str:
     """The same for two names that some file system takes for one: many ignore case, or how an accent is composed."""
-    return unicodedata.normalize("NFC", str(_real(path))).casefold()
+    return unicodedata.normalize("NFC", str(without_links(path))).casefold()
 
 
 def _search(folder: Path) -> list[Path]:
@@ -151,13 +152,8 @@ def _search(folder: Path) -> list[Path]:
 
 def _outside(places: Sequence[Path], searched: Path, files: Sequence[Path]) -> list[Path]:
     """Files that are in none of the places below the folder that was searched."""
-    apart = [_real(place) for place in places if _real(searched) in _real(place).parents]
-    return [file for file in files if not any(place in _real(file).parents for place in apart)]
-
-
-def _real(path: Path) -> Path:
-    """Without links. `Path.resolve` raises where links lead in a circle, before Python 3.13."""
-    return Path(os.path.realpath(path))
+    apart = [without_links(place) for place in places if without_links(searched) in without_links(place).parents]
+    return [file for file in files if not any(place in without_links(file).parents for place in apart)]
 
 
 def _match(pattern: Path) -> list[Path]:

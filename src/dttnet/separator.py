@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +25,7 @@ from dttnet.config import Transform
 from dttnet.consistency import missing_shares, treble_shares, upper_end
 from dttnet.cpus import count_cpus
 from dttnet.errors import AudioError, ModelError, OutOfMemoryError, UsageError
+from dttnet.files import without_links
 from dttnet.layout import Layout
 from dttnet.runtime import Network
 from dttnet.runtime.choice import AUTO, open_networks
@@ -346,9 +346,8 @@ class Separator:
             outputs = {stem: Path(out[stem]) for stem in self.stems}
         else:
             outputs = {stem: Path(out) / f"{stem}.{encoding.format}" for stem in self.stems}
-        # Not `Path.resolve`, which raises where links lead in a circle, before Python 3.13.
-        targets = [os.path.realpath(output) for output in outputs.values()]
-        if os.path.realpath(path) in targets:
+        targets = [without_links(output) for output in outputs.values()]
+        if without_links(path) in targets:
             raise UsageError(f"{path}: would be overwritten by one of its stems; choose another place for them")
         if len(set(targets)) < len(targets):
             raise UsageError(f"{path}: several of its stems would be written to one file")

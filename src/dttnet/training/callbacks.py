@@ -57,6 +57,7 @@ class BestCheckpoints(ModelCheckpoint):
 
     @property
     def state_key(self) -> str:
+        # As Lightning's own, or runs that were begun with that would lose theirs.
         return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

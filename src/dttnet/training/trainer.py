@@ -39,7 +39,7 @@ from dttnet.training.data import Examples
 from dttnet.training.distributed import SyncBatchNorm
 from dttnet.training.experiment import PRECISIONS, Experiment, differences, read_experiment
 from dttnet.training.loader import Order, ResumableLoader
-from dttnet.training.start import CHECKPOINTS, LAST, Start, read_checkpoint
+from dttnet.training.start import CHECKPOINTS, LAST, RunCheckpoint, Start, read_checkpoint
 from dttnet.training.task import Task
 
 CONFIG = "config.yaml"
@@ -110,7 +110,8 @@ def fit(
     else:
         report = _say_nothing
     data = _fingerprint(datasets)
-    first_step, trained_on, old_data = _saved(last)
+    saved = _saved(last)
+    first_step = saved.step if saved else 0
     resumes = first_step > 0
     if resumes:
         report(f"{run}: goes on at step {first_step}")
@@ -136,13 +137,14 @@ def fit(
         licence="",
         training_data=_describe(datasets, experiment, start),
     )
+    trained_on = saved.card.training_data if saved else ""
     if resumes and trained_on != card.training_data:
         # Or the card would forget what the weights come from.
         raise UsageError(
             f"{run}: was trained on other data, or from another start; choose another folder, or undo: "
             f"{trained_on} -> {card.training_data}"
         )
-    if resumes and old_data and old_data != data:
+    if resumes and saved and saved.data not in ("", data):
         raise UsageError(
             f"{run}: was trained on other files than these, which are as many and as long ({trained_on}); choose "
             "another folder for the run"
@@ -193,9 +195,13 @@ def fit(
             loader.close()
     if trainer.is_global_zero:
         draw_curve(run)
+    step = trainer.global_step
+    if last_checkpoint.interrupted:
+        saved = _saved(last)
+        step = saved.step if saved else 0
     return FitReport(
         run=run,
-        step=_saved(last)[0] if last_checkpoint.interrupted else trainer.global_step,
+        step=step,
         interrupted=last_checkpoint.interrupted,
         is_first_process=trainer.is_global_zero,
         best_usdr=None if best.best_model_score is None else float(best.best_model_score),
@@ -299,12 +305,9 @@ def _say_nothing(_: str) -> None:
     """The report of the processes that are not the first."""
 
 
-def _saved(last: Path) -> tuple[int, str, str]:
-    """The step of a run's last checkpoint, and what it was trained on in words and as a fingerprint."""
-    if not last.is_file():
-        return 0, "", ""
-    checkpoint = read_checkpoint(last)
-    return checkpoint.step, checkpoint.card.training_data, checkpoint.data
+def _saved(last: Path) -> RunCheckpoint | None:
+    """A run's last checkpoint, if it has one."""
+    return read_checkpoint(last) if last.is_file() else None
 
 
 def _fingerprint(datasets: Sequence[tuple[Dataset, float]]) -> str:
